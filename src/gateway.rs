@@ -46,7 +46,7 @@ use crate::backend::pool::Pool;
 use crate::body_stream::{ArrivingBody, BufferShare};
 use crate::metrics::{TURN, WorkerMetrics};
 use crate::policy::route::Route;
-use crate::policy::{Policy, Target};
+use crate::policy::{Policy, Preflighted, Target};
 use crate::refusal::Refusal;
 use connection::Connection;
 use connection::taken_head::TakenHead;
@@ -226,6 +226,9 @@ impl Gateway {
         let (target, call) = opened(context, taken, *request, record)?;
         let Target::Route(number) = target else {
             let _in_flight = self.shared.answers_itself();
+            if let Some(rules) = Preflighted::own(target).and_then(|own| policy.cors_of(own)) {
+                exchange.cors = Some(Box::new(CorsContext::of(rules, &call.parts.headers)));
+            }
             return self.endpoint(target, call, exchange).await;
         };
         let route = &policy.routes[number as usize];
@@ -240,10 +243,9 @@ impl Gateway {
         let (policy, record) = (call.policy, &mut exchange.record);
         match target {
             Target::Route(_) | Target::Choice(_) => Err(Refusal::Internal.into()),
-            Target::Preflight(number) => {
-                let route = &policy.routes[number as usize];
-                record.route = Arc::clone(&route.name);
-                let cors = route.cors.as_ref().ok_or(Refusal::Internal)?;
+            Target::Preflight(asked) => {
+                record.route = name_of(policy, asked);
+                let cors = policy.cors_of(asked).ok_or(Refusal::Internal)?;
                 Ok(CorsContext::of(cors, &call.parts.headers).preflight())
             }
             Target::Login => {
@@ -358,6 +360,18 @@ impl Gateway {
 
     fn arrival(&self, connection: Rc<Connection>, request_id: HeaderValue) -> Arrival {
         Arrival { connection, started: Instant::now(), time: SystemTime::now(), request_id }
+    }
+}
+
+/// The name in log and metrics of what a browser asks about.
+fn name_of(policy: &Policy, asked: Preflighted) -> Arc<str> {
+    match asked {
+        Preflighted::Route(number) => Arc::clone(&policy.routes[number as usize].name),
+        Preflighted::Login => endpoints::login::NAME.into(),
+        Preflighted::Logout => endpoints::logout::NAME.into(),
+        Preflighted::AccessToken => endpoints::token::NAME.into(),
+        Preflighted::Revoke => endpoints::revoke_introspect::REVOKE.into(),
+        Preflighted::Document => endpoints::well_known::NAME.into(),
     }
 }
 

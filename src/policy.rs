@@ -59,6 +59,7 @@ use crate::state::quota::Period;
 pub use access_token::AccessToken;
 use ca_certificates::Authorities;
 use choice::{Choice, NoChoice};
+use cors::Cors;
 use error_bodies::ErrorBodies;
 use forward_auth::ForwardAuth;
 pub use identifiers::{read_deriver, tenants};
@@ -68,7 +69,7 @@ pub use login::{Login, OwnSite};
 use route::Route;
 use route::compiler::RouteCompiler;
 use table::Table;
-pub use target::Target;
+pub use target::{Preflighted, Target};
 
 /// State that outlives a policy.
 #[derive(Debug, Default)]
@@ -107,8 +108,10 @@ pub struct Policy {
     pub choices: Vec<Choice>,
     /// Bodies of refusals, on routes without their own.
     pub errors: Option<Arc<ErrorBodies>>,
-    /// Some route has CORS rules.
+    /// Some route or own endpoint has CORS rules.
     pub has_cors: bool,
+    /// CORS rules of the public documents below `/.well-known`.
+    public_documents: Arc<Cors>,
     /// The backends.
     pub backends: Vec<Arc<Backend>>,
     /// The issuer of our own tokens.
@@ -197,7 +200,8 @@ impl Policy {
             required_parts: raw.readiness.require.clone(),
             auth,
             tables,
-            has_cors: routes.iter().any(|route| route.cors.is_some()),
+            has_cors: has_cors(raw),
+            public_documents: Arc::new(Cors::public()),
             routes,
             choices,
             backends: by_name(backends),
@@ -212,6 +216,13 @@ impl Policy {
             versions,
         })
     }
+}
+
+fn has_cors(raw: &Raw) -> bool {
+    raw.issuer.is_some()
+        || raw.routes.iter().any(|route| route.cors.is_some())
+        || raw.login.as_ref().is_some_and(|login| login.cors.is_some())
+        || raw.access_token.as_ref().is_some_and(|token| token.cors.is_some())
 }
 
 fn by_name(backends: HashMap<String, Arc<Backend>>) -> Vec<Arc<Backend>> {
@@ -255,6 +266,16 @@ impl Policy {
             _ => &[],
         };
         numbers.iter().map(|number| (*number, &self.routes[*number as usize]))
+    }
+
+    /// The CORS rules that hold for a target.
+    pub fn cors_of(&self, target: Preflighted) -> Option<&Arc<Cors>> {
+        match target {
+            Preflighted::Route(number) => self.routes.get(number as usize)?.cors.as_ref(),
+            Preflighted::Login | Preflighted::Logout => self.login.as_ref()?.cors.as_ref(),
+            Preflighted::AccessToken | Preflighted::Revoke => self.access_token.as_ref()?.cors.as_ref(),
+            Preflighted::Document => Some(&self.public_documents),
+        }
     }
 
     /// Bodies of refusals on the route of this number, or before a route is known.

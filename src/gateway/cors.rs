@@ -1,4 +1,5 @@
-//! CORS: preflights are answered here and never reach a backend; other responses get the header fields of their route.
+//! CORS: preflights are answered here and never reach a backend; other responses get the header fields of their
+//! route or endpoint.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::Answer;
 use super::response::body::ResponseBody;
 use crate::policy::cors::Cors;
 
-/// The CORS rules of a route and the origin of a request.
+/// The CORS rules of a route or an own endpoint, and the origin of a request.
 #[derive(Debug)]
 pub(crate) struct CorsContext {
     rules: Arc<Cors>,

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::Method;
+
+use super::cors::Cors;
 use super::lockout::costs;
 use crate::auth::Client;
 use crate::auth::credentials::password::Decoy;
@@ -25,6 +28,8 @@ pub struct AccessToken {
     pub attempts: Costs,
     /// Decoy hash for clients that do not exist, with the cost of a refusal.
     pub decoy: Decoy,
+    /// CORS rules of the token endpoint and of revocation.
+    pub cors: Option<Arc<Cors>>,
 }
 
 impl AccessToken {
@@ -37,6 +42,7 @@ impl AccessToken {
             limit: token.limits,
             attempts: costs(&token.attempts),
             decoy: Decoy::of(clients.values().map(|client| client.secrets.iter().map(|secret| &secret.hash))),
+            cors: token.cors.as_ref().map(|cors| Arc::new(Cors::read(cors, &[Method::POST]))),
         }
     }
 }

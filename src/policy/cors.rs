@@ -1,11 +1,11 @@
-//! CORS rules of a route, compiled (the CORS protocol of the Fetch standard).
+//! CORS rules of a route or an own endpoint, compiled (the CORS protocol of the Fetch standard).
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 
 use crate::config::raw;
 
-/// CORS rules of a route.
+/// CORS rules of a route or an own endpoint.
 #[derive(Debug)]
 pub struct Cors {
     /// Allowed origins; `None`: all.
@@ -30,6 +30,18 @@ impl Cors {
             expose: list(&raw.expose),
             credentials: raw.credentials && !is_open,
             max_age: HeaderValue::from(raw.max_age.as_secs()),
+        }
+    }
+
+    /// For documents that everyone may read, and any page: without cookies, with whatever header fields.
+    pub(super) fn public() -> Self {
+        Self {
+            origins: None,
+            methods: HeaderValue::from_static("GET, HEAD"),
+            headers: Some(HeaderValue::from_static("*")),
+            expose: None,
+            credentials: false,
+            max_age: HeaderValue::from_static("86400"),
         }
     }
 

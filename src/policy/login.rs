@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 
 use super::accounts::{Accounts, AccountsReader};
+use super::cors::Cors;
 use super::identifiers::tenant;
 use super::lockout::costs;
 use crate::backend::Backend;
@@ -39,6 +40,8 @@ pub struct Login {
     pub max_per_customer: usize,
     /// Refresh tokens, where they are given.
     pub refresh: Option<Refresh>,
+    /// CORS rules of login and logout.
+    pub cors: Option<Arc<Cors>>,
 }
 
 /// Refresh tokens of a login.
@@ -96,5 +99,6 @@ pub(super) fn read(
             .refresh
             .as_ref()
             .map(|refresh| Refresh { lifetime: refresh.lifetime.as_secs(), grace: refresh.grace.get() }),
+        cors: login.cors.as_ref().map(|cors| Arc::new(Cors::read(cors, &[Method::POST]))),
     })
 }

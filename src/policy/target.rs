@@ -18,8 +18,8 @@ pub enum Target {
     Route(u32),
     /// One of several routes, by the choice of this number.
     Choice(u32),
-    /// The gateway, to browsers that ask about the route of this number.
-    Preflight(u32),
+    /// The gateway, to browsers that ask about a target.
+    Preflight(Preflighted),
     /// `OPTIONS *`: the gateway as a whole (RFC 9110 section 9.3.7).
     Everything,
     /// `POST /auth/customer_authenticate`.
@@ -42,6 +42,37 @@ pub enum Target {
     ForwardAuth,
     /// Envoy asks about a request.
     ExtAuthz,
+}
+
+/// What a browser asks about before it calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preflighted {
+    /// The route of this number.
+    Route(u32),
+    /// [`Target::Login`].
+    Login,
+    /// [`Target::Logout`].
+    Logout,
+    /// [`Target::AccessToken`].
+    AccessToken,
+    /// [`Target::Revoke`].
+    Revoke,
+    /// A public document below `/.well-known`.
+    Document,
+}
+
+impl Preflighted {
+    /// An own endpoint; `None` where pages of other origins never call it.
+    pub fn own(target: Target) -> Option<Self> {
+        Some(match target {
+            Target::Login => Self::Login,
+            Target::Logout => Self::Logout,
+            Target::AccessToken => Self::AccessToken,
+            Target::Revoke => Self::Revoke,
+            Target::KeySet | Target::Certificates | Target::Metadata => Self::Document,
+            _ => return None,
+        })
+    }
 }
 
 impl Target {

@@ -51,6 +51,9 @@ impl Check<'_> {
             self.exchange(&access_token.exchange);
             self.rate_limit("access_token.limits", &access_token.limits);
             self.attempts("access_token.attempts", &access_token.attempts);
+            if let Some(cors) = &access_token.cors {
+                self.cors("access_token.cors", cors);
+            }
             if raw.issuer.is_none() {
                 self.add("access_token", "access tokens are signed, and there is no `issuer`", "add `issuer`");
             }

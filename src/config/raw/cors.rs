@@ -1,11 +1,11 @@
-//! Pages of other origins: `routes[].cors`.
+//! Pages of other origins: `routes[].cors`, `login.cors`, `access_token.cors`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::scalar::Duration;
 
-/// Which pages of other origins may call a route from a browser, with the methods of the route.
+/// Which pages of other origins may call from a browser, with the methods of the route or endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cors {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Accounts, SecretRef};
+use super::{Accounts, Cors, SecretRef};
 use crate::config::scalar::{Duration, Rate};
 
 /// The tokens that this gateway signs.
@@ -103,6 +103,8 @@ pub struct Login {
     pub max_per_customer: usize,
     /// Also return a refresh token, which gives further JWTs without a password. Default: none.
     pub refresh: Option<Refresh>,
+    /// Pages of other origins that may log in and out from a browser. Default: none.
+    pub cors: Option<Cors>,
 }
 
 /// Lockout: after `free` failures the delay doubles with each further one.
@@ -264,6 +266,8 @@ pub struct AccessToken {
     /// Lockout after wrong secrets and assertions. A right assertion or certificate passes whatever failed before.
     #[serde(default)]
     pub attempts: Attempts,
+    /// Pages of other origins that may ask for tokens and revoke them from a browser. Default: none.
+    pub cors: Option<Cors>,
 }
 
 /// Tokens by which a client acts for a customer (RFC 8693, RFC 7523).

@@ -19,7 +19,7 @@ use crate::gateway::observe::record::Record;
 use crate::gateway::websocket_protocol::WEBSOCKET;
 use crate::policy::choice::NoChoice;
 use crate::policy::table::NotFound;
-use crate::policy::{Policy, Target, path};
+use crate::policy::{Policy, Preflighted, Target, path};
 use crate::refusal::Refusal;
 
 /// The context of a request: everything but its own bytes.
@@ -105,12 +105,9 @@ pub(crate) fn found(
     if policy.has_cors
         && let Some(method) = cors::asked_method(&parts.method, &parts.headers)
         && let Ok(target) = table.find(&head.host.name, parts.uri.path(), &method)
-        // A preflight has none of the fields that choose among routes; these have the same rules.
-        && let Some((number, route)) = policy.routes_of(&target).next()
-        && route.cors.is_some()
-        && route.allowed_in_path.has(head.non_canonical)
+        && let Some(asked) = preflighted(policy, target, head)
     {
-        return Ok(Target::Preflight(number));
+        return Ok(Target::Preflight(asked));
     }
     let find = |path: &str| table.find(&head.host.name, path, &parts.method);
     let is_oauth =
@@ -127,6 +124,17 @@ pub(crate) fn found(
         Ok(all) if is_allowed && all.iter().all(leads_there) => Ok(chosen),
         _ => Err(Refusal::AmbiguousPath.into()),
     }
+}
+
+/// What a preflight asks about; `None` where it has no CORS rules.
+fn preflighted(policy: &Policy, target: Target, head: &Head) -> Option<Preflighted> {
+    // A preflight has none of the fields that choose among routes; these have the same rules.
+    let asked = match policy.routes_of(&target).next() {
+        Some((number, route)) if route.allowed_in_path.has(head.non_canonical) => Preflighted::Route(number),
+        Some(_) => return None,
+        None => Preflighted::own(target).filter(|_| head.non_canonical.is_none())?,
+    };
+    policy.cors_of(asked).map(|_| asked)
 }
 
 fn not_chosen(reason: NoChoice) -> Refusal {
