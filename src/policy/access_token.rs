@@ -20,7 +20,7 @@ pub struct AccessToken {
     /// Delays after wrong secrets and assertions.
     pub attempts: Costs,
     /// Decoy hash for clients that do not exist, with the cost of a refusal.
-    pub decoy: Decoy,
+    pub decoy: Arc<Decoy>,
 }
 
 impl AccessToken {
@@ -30,7 +30,7 @@ impl AccessToken {
             number_style: token.number_style,
             limit: token.limits,
             attempts: costs(&token.attempts),
-            decoy: Decoy::of(clients.values().map(|client| client.secrets.iter().map(|secret| &secret.hash))),
+            decoy: Arc::new(Decoy::of(clients.values().map(|client| client.secrets.iter().map(|secret| &secret.hash)))),
         }
     }
 }
