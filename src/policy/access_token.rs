@@ -27,7 +27,7 @@ pub struct AccessToken {
     /// Delays after wrong secrets and assertions.
     pub attempts: Costs,
     /// Decoy hash for clients that do not exist, with the cost of a refusal.
-    pub decoy: Decoy,
+    pub decoy: Arc<Decoy>,
     /// CORS rules of the token endpoint and of revocation.
     pub cors: Option<Arc<Cors>>,
 }
@@ -41,7 +41,7 @@ impl AccessToken {
             number_style: token.number_style,
             limit: token.limits,
             attempts: costs(&token.attempts),
-            decoy: Decoy::of(clients.values().map(|client| client.secrets.iter().map(|secret| &secret.hash))),
+            decoy: Arc::new(Decoy::of(clients.values().map(|client| client.secrets.iter().map(|secret| &secret.hash)))),
             cors: token.cors.as_ref().map(|cors| Arc::new(Cors::read(cors, &[Method::POST]))),
         }
     }

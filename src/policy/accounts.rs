@@ -51,7 +51,7 @@ pub struct AccountFile {
     /// The only account of a customer; `None` where there are several.
     by_customer: HashMap<Identifier, Option<Arc<Account>>>,
     /// For names that are not there.
-    decoy: Decoy,
+    decoy: Arc<Decoy>,
     /// Cost of each hash, in the order of the file.
     pub(super) costs: Vec<u64>,
 }
@@ -64,7 +64,7 @@ impl AccountFile {
             only.and_modify(|only| *only = None).or_insert_with(|| Some(Arc::clone(account)));
         }
         let by_stamp = by_name.values().map(|account| (account.stamp, Arc::clone(account))).collect();
-        let decoy = Decoy::of(by_name.values().map(|account| [&account.password]));
+        let decoy = Arc::new(Decoy::of(by_name.values().map(|account| [&account.password])));
         Self { by_customer, by_stamp, by_name, folds, decoy, costs }
     }
 
@@ -88,7 +88,7 @@ impl AccountFile {
     }
 
     /// The decoy hash for unknown names, with the cost of a refusal.
-    pub fn decoy(&self) -> &Decoy {
+    pub fn decoy(&self) -> &Arc<Decoy> {
         &self.decoy
     }
 }
@@ -255,7 +255,7 @@ impl AccountsReader<'_> {
         let customer = deriver
             .derive(self.tenant, &entry.subject)
             .map_err(|fault| (fault.to_string(), "give the company's own key of this customer"))?;
-        let stamp = AccountStamp::of(&entry.username, &entry.subject, &password.text());
+        let stamp = AccountStamp::of(&entry.username, &entry.subject, password.text());
         let claims = entry.claims.into_iter().filter(|(name, _)| self.login.claims.contains(name));
         let claims = claims.chain([(ACCOUNT.to_owned(), stamp.to_string().into())]).collect();
         let name = if self.login.accounts.fold { folded_name(&entry.username) } else { entry.username };

@@ -1,5 +1,6 @@
 //! `POST /auth/customer_authenticate`: a username and a password for a JWT, a cookie, or both (docs/asapp.md).
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -147,25 +148,24 @@ impl Gateway {
         LoginForm { username, password }: LoginForm<'_>,
         mut tried: CountedAttempt<'_>,
     ) -> Result<Proved, Refused> {
-        let (account, decoy) = (accounts.find(username), accounts.decoy());
-        let password = zeroize::Zeroizing::new(password.to_owned());
-        let nobody = decoy.hash.clone();
+        let (account, decoy) = (accounts.find(username), Arc::clone(accounts.decoy()));
+        let (shown, known) = (zeroize::Zeroizing::new(password.to_owned()), Arc::clone(&decoy));
         let hashing = &self.shared.hashing;
         let permit = tried.turn(hashing.queue(), &login.limit).await?;
-        let job = move |stopwatch: &Stopwatch| match account {
-            Some(account) if stopwatch.verify(&account.password, password.as_bytes()) => {
-                Ok((account.customer.clone(), account.claims.clone(), Some(account.stamp)))
-            }
-            Some(_) => Err(Refusal::LoginWrongPassword),
-            None => {
-                stopwatch.verify(&nobody, password.as_bytes());
-                Err(Refusal::LoginUnknownUser)
+        let job = move |stopwatch: &Stopwatch| {
+            let hash = account.as_ref().map_or(&known.hash, |account| &account.password);
+            match (stopwatch.verify(hash, shown.as_bytes()), account) {
+                (true, Some(account)) => Ok((account.customer.clone(), account.claims.clone(), Some(account.stamp))),
+                (_, account) => {
+                    stopwatch.measure_all(&known, shown.as_bytes());
+                    Err(if account.is_some() { Refusal::LoginWrongPassword } else { Refusal::LoginUnknownUser })
+                }
             }
         };
         let hashed = hashing.run(permit, job).await?;
         let _held = tried.judge(&hashed.outcome).await;
         if hashed.outcome.is_err() {
-            hashing.wait_as_for(&hashed, decoy.cost).await;
+            hashing.wait_as_for(&hashed, &decoy, [password.as_bytes()]).await;
         }
         Ok(hashed.outcome?)
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::fair_queue::{FairQueue, HashPermit};
-use crate::auth::credentials::password::{self, PasswordHash};
+use crate::auth::credentials::password::{self, Decoy, Kind, PasswordHash, Work};
 use crate::refusal::Refusal;
 
 /// The hashing threads and their queue.
@@ -19,11 +19,30 @@ pub struct PasswordHashing {
 }
 
 /// Count and speed of hashes on this machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stopwatch {
-    /// Picoseconds for each unit of cost. It rises at once and falls slowly, so that few hashes take longer.
-    unit: AtomicU64,
+    speeds: [Speed; Kind::COUNT],
+    started: Instant,
     hashes: AtomicU64,
+}
+
+/// Speed of one kind of hash.
+#[derive(Debug, Default)]
+struct Speed {
+    /// Picoseconds for each unit of cost; 0 before the first. It rises at once and falls slowly, so that few hashes take
+    /// longer.
+    unit: AtomicU64,
+    /// When it was last measured, in seconds since the start.
+    measured: AtomicU64,
+}
+
+/// How long the speed of a kind counts that nobody measures, in seconds.
+const FRESH: u64 = 60;
+
+impl Default for Stopwatch {
+    fn default() -> Self {
+        Self { speeds: Default::default(), started: Instant::now(), hashes: AtomicU64::default() }
+    }
 }
 
 /// The outcome of a job, and its start.
@@ -73,10 +92,16 @@ impl PasswordHashing {
         told.await.map_err(|_| Refusal::Internal)
     }
 
-    /// Waits until a refusal of this cost would have taken its time. Each hash has one waiter at most, which holds
-    /// nothing but its connection and its name.
-    pub(super) async fn wait_as_for<T>(&self, hashed: &Hashed<T>, cost: u64) {
-        tokio::time::sleep_until((hashed.begun + self.stopwatch.time_of(cost)).into()).await;
+    /// Waits until the dearest refusal of these passwords would have taken its time. Each hash has one waiter at most,
+    /// which holds nothing but its connection and its name.
+    pub(super) async fn wait_as_for<'p, T>(
+        &self,
+        hashed: &Hashed<T>,
+        decoy: &Decoy,
+        shown: impl IntoIterator<Item = &'p [u8]>,
+    ) {
+        let time = shown.into_iter().map(|password| self.stopwatch.time_of(decoy, password)).sum::<Duration>();
+        tokio::time::sleep_until((hashed.begun + time).into()).await;
     }
 
     /// Number of jobs that run or wait.
@@ -93,22 +118,51 @@ impl PasswordHashing {
 impl Stopwatch {
     /// True if this is the password of the hash; measures the time.
     pub(crate) fn verify(&self, hash: &PasswordHash, password: &[u8]) -> bool {
-        let begun = Instant::now();
-        let fits = password::verify(hash, password);
-        self.note(begun.elapsed(), hash.cost());
+        let fits = self.measure(hash, password);
         self.hashes.fetch_add(1, Ordering::Relaxed);
         fits
     }
 
-    fn note(&self, took: Duration, cost: u64) {
-        let picos = took.as_nanos().saturating_mul(1_000) / u128::from(cost.max(1));
-        let one = u64::try_from(picos).unwrap_or(u64::MAX);
-        let slower = |unit: u64| Some(one.max(unit - unit.saturating_sub(one) / 8));
-        let _ = self.unit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, slower);
+    /// Measures the kinds in use that nobody has measured for a while, so that a refusal can take as long as any of them.
+    /// It comes with a refusal, whoever is named.
+    pub(crate) fn measure_all(&self, decoy: &Decoy, password: &[u8]) {
+        let now = self.started.elapsed().as_secs();
+        for sample in &decoy.samples {
+            let speed = &self.speeds[sample.kind() as usize];
+            let is_fresh = now.saturating_sub(speed.measured.load(Ordering::Relaxed)) < FRESH;
+            if !is_fresh || speed.unit.load(Ordering::Relaxed) == 0 {
+                self.measure(sample, password);
+            }
+        }
     }
 
-    fn time_of(&self, cost: u64) -> Duration {
-        Duration::from_nanos(self.unit.load(Ordering::Relaxed).saturating_mul(cost) / 1_000)
+    fn measure(&self, hash: &PasswordHash, password: &[u8]) -> bool {
+        let begun = Instant::now();
+        let (fits, forms) = password::verify(hash, password);
+        let effort = hash.kind().effort(password.len()).saturating_mul(forms);
+        self.note(begun.elapsed(), hash.kind(), hash.units().saturating_mul(effort));
+        fits
+    }
+
+    fn note(&self, took: Duration, kind: Kind, units: u64) {
+        let picos = took.as_nanos().saturating_mul(1_000) / u128::from(units.max(1));
+        let one = u64::try_from(picos).unwrap_or(u64::MAX).max(1);
+        let speed = &self.speeds[kind as usize];
+        let slower = |unit: u64| Some(one.max(unit - unit.saturating_sub(one) / 8));
+        let _ = speed.unit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, slower);
+        speed.measured.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
+    }
+
+    /// The time of the dearest refusal of this password.
+    fn time_of(&self, decoy: &Decoy, password: &[u8]) -> Duration {
+        let time = |work: &Work| {
+            work.by_kind().fold(0_u64, |time, (kind, units)| {
+                let unit = self.speeds[kind as usize].unit.load(Ordering::Relaxed);
+                time.saturating_add(unit.saturating_mul(units).saturating_mul(kind.effort(password.len())))
+            })
+        };
+        let longest = decoy.refusals.iter().map(time).max().unwrap_or_default();
+        Duration::from_nanos(longest / 1_000).saturating_mul(u32::try_from(password::forms(password)).unwrap_or(2))
     }
 }
 
@@ -149,18 +203,44 @@ mod tests {
     #[test]
     fn a_refusal_takes_as_long_as_the_slowest_hashes_and_that_is_forgotten_slowly() {
         let stopwatch = Stopwatch::default();
-        stopwatch.note(Duration::from_millis(40), 20_000);
-        assert_eq!(stopwatch.time_of(20_000), Duration::from_millis(40));
-        assert_eq!(stopwatch.time_of(100_000), Duration::from_millis(200));
-        stopwatch.note(Duration::from_millis(80), 20_000);
-        assert_eq!(stopwatch.time_of(20_000), Duration::from_millis(80));
-        stopwatch.note(Duration::from_millis(40), 20_000);
-        assert_eq!(stopwatch.time_of(20_000), Duration::from_millis(75));
+        let hash = password::dummy();
+        let (one, five) = (Decoy::of([[&hash]]), Decoy::of([[&hash; 5]]));
+        let note = |took: u64| stopwatch.note(Duration::from_millis(took), Kind::Argon2id, hash.units());
+        let time_of = |decoy: &Decoy| stopwatch.time_of(decoy, b"wrong").as_millis();
+        note(40);
+        assert_eq!((time_of(&one), time_of(&five)), (39, 199));
+        assert_eq!(stopwatch.time_of(&one, "wro\u{308}ng".as_bytes()).as_millis(), 79, "its other form is hashed too");
+        note(80);
+        assert_eq!(time_of(&one), 79);
+        note(40);
+        assert_eq!(time_of(&one), 74);
         for _ in 0..100 {
-            stopwatch.note(Duration::from_millis(40), 20_000);
+            note(40);
         }
-        assert!(stopwatch.time_of(20_000) < Duration::from_millis(41));
-        stopwatch.note(Duration::MAX, 0);
-        assert!(stopwatch.time_of(u64::MAX) > Duration::from_secs(1));
+        assert!(time_of(&one) < 41);
+        stopwatch.note(Duration::MAX, Kind::Argon2id, 0);
+        assert!(time_of(&one) > 1_000);
+    }
+
+    #[test]
+    fn a_refusal_takes_as_long_as_the_slowest_kind_on_this_machine_whose_speed_is_measured_when_nobody_has_used_it() {
+        let bcrypt = password::parse("$2y$05$IvChdDl28Si0Bb8i.Z11TOD89vJ9qf.5c9.dkzxe0oVb5TyXk8xj.").unwrap();
+        let sha_crypt =
+            password::parse("$5$rounds=5000$saltsaltsalt$7axwV9kT3PvvGXgJl1FcfUCHLdLFhWk/dIFhzsbucLB").unwrap();
+        let decoy = Decoy::of([vec![&bcrypt], vec![&sha_crypt]]);
+        let stopwatch = Stopwatch::default();
+        stopwatch.verify(&sha_crypt, b"wrong");
+        stopwatch.measure_all(&decoy, b"wrong");
+        assert_eq!(stopwatch.hashes.load(Ordering::Relaxed), 1, "a measurement is no attempt");
+        let measured = |kind: Kind| stopwatch.speeds[kind as usize].unit.load(Ordering::Relaxed);
+        assert!(measured(Kind::Bcrypt) > 0 && measured(Kind::Sha256Crypt) > 0 && measured(Kind::Scrypt) == 0);
+        // A machine on which one kind is slow, then the other.
+        for kind in [Kind::Bcrypt, Kind::Sha256Crypt] {
+            let units = if kind == Kind::Bcrypt { bcrypt.units() } else { sha_crypt.units() * kind.effort(5) };
+            stopwatch.note(Duration::from_secs(10), kind, units);
+            assert!(stopwatch.time_of(&decoy, b"wrong") > Duration::from_secs(9), "{kind:?}");
+        }
+        let (short, long) = (stopwatch.time_of(&decoy, b"wrong"), stopwatch.time_of(&decoy, &[b'x'; 400]));
+        assert!(long > short * 3, "SHA-crypt hashes a long password in each round: {long:?}, a short one: {short:?}");
     }
 }

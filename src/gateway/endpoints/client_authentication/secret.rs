@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::super::form::{self, Form};
 use super::client_id;
 use super::verified_secrets::{SecretDigest, VerifiedSecrets};
-use crate::auth::credentials::password::PasswordHash;
+use crate::auth::credentials::password::{Decoy, PasswordHash};
 use crate::auth::{Client, ClientSecret};
 use crate::gateway::Gateway;
 use crate::gateway::endpoints::lockout::Who;
@@ -109,7 +109,7 @@ impl Gateway {
         }
         let known = client.map(|client| Arc::clone(&client.id));
         let (policy, secret, remembered) = (Arc::clone(policy), secret.clone(), Arc::clone(remembered));
-        let decoy = endpoint.decoy.hash.clone();
+        let decoy = Arc::clone(&endpoint.decoy);
         let job = move |stopwatch: &Stopwatch| {
             let client = known.and_then(|id| policy.auth.clients.get(&id));
             prove(ShownSecret { client, secret: &secret, now }, &remembered, &decoy, stopwatch).map_err(|()| {
@@ -121,8 +121,8 @@ impl Gateway {
         limits.has_verified(who.key(), look);
         let _held = tried.judge(&hashed.outcome).await;
         if hashed.outcome.is_err() {
-            let readings = u64::try_from(shown.secret.readings.len()).unwrap_or(u64::MAX);
-            hashing.wait_as_for(&hashed, endpoint.decoy.cost.saturating_mul(readings)).await;
+            let readings = shown.secret.readings.iter().map(|reading| reading.as_bytes());
+            hashing.wait_as_for(&hashed, &endpoint.decoy, readings).await;
         }
         Ok(hashed.outcome?)
     }
@@ -158,7 +158,7 @@ fn no(client: Option<&Client>) -> Refusal {
 fn prove(
     ShownSecret { client, secret, now }: ShownSecret<'_>,
     remembered: &VerifiedSecrets,
-    decoy: &PasswordHash,
+    decoy: &Decoy,
     stopwatch: &Stopwatch,
 ) -> Result<(), ()> {
     let mut is_hashed = false;
@@ -173,8 +173,11 @@ fn prove(
             }
         }
     }
-    if let Some(reading) = secret.readings.first().filter(|_| !is_hashed) {
-        stopwatch.verify(decoy, reading.as_bytes());
+    if let Some(reading) = secret.readings.first() {
+        if !is_hashed {
+            stopwatch.verify(&decoy.hash, reading.as_bytes());
+        }
+        stopwatch.measure_all(decoy, reading.as_bytes());
     }
     Err(())
 }
