@@ -16,6 +16,7 @@ use wicketgate::auth::credentials::api_key::{ApiKeys, digest};
 use wicketgate::auth::credentials::cookie::CookieKeys;
 use wicketgate::auth::jwt::signing_keys::{NewKey, SigningKeys};
 use wicketgate::auth::jwt::{TokenKind, Verifier};
+use wicketgate::auth::redirect_uris::RedirectUris;
 use wicketgate::auth::token_cache::VerifiedTokens;
 use wicketgate::auth::{
     API_KEY, ApiKey, ApiKeyVersion, AuthContext, Authenticator, CUSTOMER_AUTH, Client, CustomerTokenSource,
@@ -135,6 +136,9 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
                 certificate_bound: false,
                 tls_client_auth: None,
                 certificates: Vec::new(),
+                redirect_uris: RedirectUris::default(),
+                is_public: false,
+                requires_pkce: true,
                 introspect: TokenReach::All,
                 revoke: TokenReach::All,
             },

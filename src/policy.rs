@@ -23,6 +23,7 @@ mod key_lines;
 pub mod key_usage;
 mod lockout;
 mod login;
+pub mod login_page;
 pub mod matchers;
 pub mod path;
 pub mod path_placement;
@@ -115,6 +116,8 @@ pub struct Policy {
     pub issuer: Option<Issuer>,
     /// The login endpoint.
     pub login: Option<Login>,
+    /// Customers log in for some client at the authorization endpoint.
+    pub authorizes_customers: bool,
     /// The client credentials grant of the token endpoint.
     pub access_token: Option<AccessToken>,
     /// Quotas of API keys, by their id.
@@ -203,6 +206,7 @@ impl Policy {
             backends: by_name(backends),
             issuer,
             login,
+            authorizes_customers: raw.authorizes_customers(),
             access_token,
             quotas,
             own_site: own_site(raw),

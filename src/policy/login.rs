@@ -9,6 +9,7 @@ use http::HeaderName;
 use super::accounts::{Accounts, AccountsReader};
 use super::identifiers::tenant;
 use super::lockout::costs;
+use super::login_page::LoginPage;
 use crate::backend::Backend;
 use crate::config::raw::{self, Issue, NumberStyle};
 use crate::config::{Config, Problems};
@@ -39,6 +40,8 @@ pub struct Login {
     pub max_per_customer: usize,
     /// Refresh tokens, where they are given.
     pub refresh: Option<Refresh>,
+    /// The login page.
+    pub page: LoginPage,
 }
 
 /// Refresh tokens of a login.
@@ -76,6 +79,7 @@ pub(super) fn read(
 ) -> Option<Login> {
     let tenant = tenant(config.raw());
     let accounts = AccountsReader { config, login, tenant: &tenant, deriver }.read(backends, problems)?;
+    let page = LoginPage::read(config, &login.page, problems)?;
     let same_site = match login.cookie.as_ref().map(|cookie| cookie.same_site).unwrap_or_default() {
         raw::SameSite::Lax => "Lax",
         raw::SameSite::Strict => "Strict",
@@ -92,6 +96,7 @@ pub(super) fn read(
         limit: login.limits,
         attempts: costs(&login.attempts),
         max_per_customer: login.max_per_customer,
+        page,
         refresh: login
             .refresh
             .as_ref()

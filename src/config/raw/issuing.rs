@@ -103,6 +103,25 @@ pub struct Login {
     pub max_per_customer: usize,
     /// Also return a refresh token, which gives further JWTs without a password. Default: none.
     pub refresh: Option<Refresh>,
+    /// The page on which customers log in for a client with `redirect_uris`.
+    #[serde(default)]
+    pub page: LoginPage,
+}
+
+/// The login page at `/oauth/authorize`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoginPage {
+    /// Its title and heading.
+    pub title: String,
+    /// A file of CSS that is added to its style. It can have pictures as `data:` addresses, and nothing from elsewhere.
+    pub stylesheet: Option<FilePath>,
+}
+
+impl Default for LoginPage {
+    fn default() -> Self {
+        Self { title: "Log in".to_owned(), stylesheet: None }
+    }
 }
 
 /// Lockout: after `free` failures the delay doubles with each further one.

@@ -94,7 +94,8 @@ pub(super) fn open_query(query: Option<&str>) -> Result<Form, Refused> {
 }
 
 /// The parameters that must not stand in a query.
-const SECRETS: [&str; 6] = ["client_secret", "client_assertion", "password", "username", "refresh_token", "token"];
+const SECRETS: [&str; 8] =
+    ["client_secret", "client_assertion", "password", "username", "refresh_token", "token", "code", "code_verifier"];
 
 /// `application/x-www-form-urlencoded` text; `None` where it is not UTF-8.
 pub(crate) fn decoded(text: &[u8]) -> Option<Zeroizing<String>> {

@@ -51,21 +51,21 @@ pub(crate) const MAX_ASKED: usize = 128;
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// A proved login: the customer, further claims of the JWT, and the account where it is known.
-type Proved = (Identifier, CustomerClaims, Option<AccountStamp>);
+pub(super) type Proved = (Identifier, CustomerClaims, Option<AccountStamp>);
 
 /// The username and the password of a login, as typed.
 #[derive(Clone, Copy)]
-struct LoginForm<'f> {
-    username: &'f str,
-    password: &'f str,
+pub(super) struct LoginForm<'f> {
+    pub(super) username: &'f str,
+    pub(super) password: &'f str,
 }
 
 /// A proved login, and the common attributes of all that it gives out.
-struct LoginGrant {
-    id: LoginId,
-    customer: Identifier,
-    account: Option<AccountStamp>,
-    issued: Issued,
+pub(super) struct LoginGrant {
+    pub(super) id: LoginId,
+    pub(super) customer: Identifier,
+    pub(super) account: Option<AccountStamp>,
+    pub(super) issued: Issued,
 }
 
 impl Gateway {
@@ -98,28 +98,43 @@ impl Gateway {
         let body = call.read_body(MAX_FORM, record).await?;
         let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
         let typed = LoginForm { username: form.required("username")?, password: form.required("password")? };
+        if login.issue != Issue::Jwt && csrf::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
+            return Err(Refusal::CrossSite.into());
+        }
+        let proved = self.prove(&call, login, typed, record).await?;
+        self.welcome(&call, login, proved, known).await
+    }
+
+    /// Proves a customer by the username and the password, under the lockout of attempts.
+    ///
+    /// # Errors
+    /// One of them is wrong, too many attempts have failed before, or the accounts are away.
+    pub(super) async fn prove(
+        &self,
+        call: &Call<'_>,
+        login: &Login,
+        typed: LoginForm<'_>,
+        record: &mut Record,
+    ) -> Result<Proved, Refused> {
         // As a login of the company's own may have it: no spelling gets a count of its own. But who is right in one may be
         // somebody else than who has another.
         let counted = folded_name(typed.username);
         let spelling = (!login.accounts.folds()).then_some(typed.username);
-        if login.issue != Issue::Jwt && csrf::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
-            return Err(Refusal::CrossSite.into());
-        }
         let who = Who::new(Attempt::Login, &counted, spelling, call.source.address);
-        record.attempt = Some(who.shown(policy));
+        record.attempt = Some(who.shown(call.policy));
         let mut tried = self.try_as(who, login.attempts).await?;
         let proved = match &login.accounts {
             Accounts::File(accounts) => self.by_account(login, accounts, typed, tried).await?,
             Accounts::Backend(backend) => {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
                 tried.asks(&backend.backend);
-                let proved = self.by_backend(&call, login, backend, typed, record).await;
+                let proved = self.by_backend(call, login, backend, typed, record).await;
                 tried.judge(&proved).await;
                 proved?
             }
         };
         record.known.customer = Some(proved.0.clone());
-        self.welcome(&call, login, proved, known).await
+        Ok(proved)
     }
 
     /// Verifies the password against the account file. All refusals take as long as the most expensive hash, and
@@ -267,7 +282,12 @@ impl Gateway {
 
     /// Begins a new session, always, and ends the one whose cookie came with the request (session fixation). Tokens of
     /// that login stay good: they are bound to no browser.
-    async fn begin_session(&self, call: &Call<'_>, login: &Login, grant: &LoginGrant) -> Result<HeaderValue, Refusal> {
+    pub(super) async fn begin_session(
+        &self,
+        call: &Call<'_>,
+        login: &Login,
+        grant: &LoginGrant,
+    ) -> Result<HeaderValue, Refusal> {
         let Issued { at: now, number } = grant.issued;
         let auth = &call.policy.auth;
         let headers = &call.parts.headers;

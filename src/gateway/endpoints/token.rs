@@ -57,6 +57,9 @@ impl Gateway {
         let missing = Refused::of_parameter(Refusal::ParameterMissing, "grant_type");
         match one_of(&query, &form, "grant_type")?.ok_or(missing)? {
             "client_credentials" => {}
+            "authorization_code" if policy.authorizes_customers => {
+                return Box::pin(self.redeem(&call, &query, &form, endpoint, record)).await;
+            }
             "refresh_token" if policy.login.as_ref().is_some_and(|login| login.refresh.is_some()) => {
                 let is_client = is_shown(&call.parts.headers, &form)?;
                 let outcome = self.refresh(&call, &query, &form, endpoint, record).await;
@@ -67,7 +70,12 @@ impl Gateway {
             }
             _ => {
                 let refreshes = policy.login.as_ref().is_some_and(|login| login.refresh.is_some());
-                let grants = if refreshes { "client_credentials, refresh_token" } else { "client_credentials" };
+                let grants = match (refreshes, policy.authorizes_customers) {
+                    (false, false) => "client_credentials",
+                    (true, false) => "client_credentials, refresh_token",
+                    (false, true) => "client_credentials, authorization_code",
+                    (true, true) => "client_credentials, refresh_token, authorization_code",
+                };
                 return Err(Refused::with(Detail::Grants(grants), Refusal::GrantType));
             }
         }
@@ -196,7 +204,11 @@ pub(crate) fn error_response(refused: &Refused) -> Response<ResponseBody> {
         Refusal::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
         Refusal::ScopeNotAllowed => (StatusCode::BAD_REQUEST, "invalid_scope"),
         Refusal::ResourceNotAllowed => (StatusCode::BAD_REQUEST, "invalid_target"),
-        Refusal::RefreshToken | Refusal::RefreshTokenReused => (StatusCode::BAD_REQUEST, "invalid_grant"),
+        Refusal::RefreshToken
+        | Refusal::RefreshTokenReused
+        | Refusal::AuthorizationCode
+        | Refusal::AuthorizationCodeReused
+        | Refusal::CodeVerifier => (StatusCode::BAD_REQUEST, "invalid_grant"),
         Refusal::ContentType => (StatusCode::BAD_REQUEST, "invalid_request"),
         _ if row.status == StatusCode::UNAUTHORIZED => (row.status, "invalid_client"),
         _ => (row.status, "invalid_request"),
