@@ -16,6 +16,7 @@ use wicketgate::auth::credentials::api_key::{ApiKeys, digest};
 use wicketgate::auth::credentials::cookie::CookieKeys;
 use wicketgate::auth::jwt::signing_keys::{NewKey, SigningKeys};
 use wicketgate::auth::jwt::{TokenKind, Verifier};
+use wicketgate::auth::redirect_uris::RedirectUris;
 use wicketgate::auth::token_cache::VerifiedTokens;
 use wicketgate::auth::{
     API_KEY, ApiKey, ApiKeyVersion, AuthContext, Authenticator, CUSTOMER_AUTH, Client, CustomerTokenSource,
@@ -25,7 +26,7 @@ use wicketgate::backend::admission::circuit_breaker::CircuitRule;
 use wicketgate::backend::endpoints::outlier_detection::OutlierDetection;
 use wicketgate::backend::endpoints::servers::{Rules, Servers};
 use wicketgate::backend::{Backend, SentHost};
-use wicketgate::config::raw::{Retry, TokenReach};
+use wicketgate::config::raw::{GrantType, Retry, TokenReach};
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};
 use wicketgate::fields::FieldSet;
 use wicketgate::gateway::forward::headers::{Passage, prepare_request};
@@ -135,6 +136,10 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
                 certificate_bound: false,
                 tls_client_auth: None,
                 certificates: Vec::new(),
+                grant_types: vec![GrantType::ClientCredentials],
+                redirect_uris: RedirectUris::default(),
+                is_public: false,
+                requires_pkce: true,
                 introspect: TokenReach::All,
                 revoke: TokenReach::All,
             },

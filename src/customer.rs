@@ -5,6 +5,7 @@
 //! records are joined by it. `the_derivation_never_changes` pins it.
 
 mod deriver;
+mod seal;
 
 use std::fmt;
 use std::sync::Arc;

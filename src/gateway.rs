@@ -252,6 +252,10 @@ impl Gateway {
                 record.route = endpoints::login::NAME.into();
                 Box::pin(self.login(call, record)).await
             }
+            Target::Authorization => {
+                record.route = endpoints::authorization_endpoint::NAME.into();
+                Box::pin(self.authorization(call, record)).await
+            }
             Target::AccessToken => {
                 record.route = endpoints::token::NAME.into();
                 Box::pin(self.access_token(call, record)).await

@@ -106,6 +106,7 @@
 //! | 1 | `credentials` | credentials as presented; API keys, session cookies, password hashes |
 //! | 1 | `jwt` | JWT verification (`jwt.rs`: iss, aud, exp, iat, nbf), JWS, JWKS (own and remote), claim rules, signing keys |
 //! | 0 | `attribution` | owners of authentic credentials, for the log |
+//! | 0 | `redirect_uris` | redirect URIs of clients |
 //! | 0 | `requirements` | requirements of a route |
 //! | 0 | `tls` | client certificates (mTLS): trust, CRLs, distinguished names |
 //!
@@ -129,6 +130,7 @@
 //! | 1 | `hash_costs` | costs of password hashes |
 //! | 1 | `identifiers` | identifier key |
 //! | 1 | `path_placement` | path with the customer in it |
+//! | 1 | `login_page` | title and style of the login page |
 //! | 1 | `remote_jwks` | remote JWKS |
 //! | 1 | `rewrite` | path rewrite |
 //! | 1 | `servers` | servers of backends |

@@ -23,6 +23,7 @@ mod key_lines;
 pub mod key_usage;
 mod lockout;
 mod login;
+pub mod login_page;
 pub mod matchers;
 pub mod path;
 pub mod path_placement;
@@ -118,6 +119,8 @@ pub struct Policy {
     pub issuer: Option<Issuer>,
     /// The login endpoint.
     pub login: Option<Login>,
+    /// Customers log in for some client at the authorization endpoint.
+    pub authorizes_customers: bool,
     /// The token endpoint.
     pub access_token: Option<AccessToken>,
     /// Quotas of API keys, by their id.
@@ -207,6 +210,7 @@ impl Policy {
             backends: by_name(backends),
             issuer,
             login,
+            authorizes_customers: raw.authorizes_customers(),
             access_token,
             quotas,
             own_site: own_site(raw),

@@ -251,6 +251,16 @@ pub enum Refusal {
     RefreshToken,
     /// Token endpoint: replay of a refresh token; its login has been ended.
     RefreshTokenReused,
+    /// Login page: no authorization request of a client, or not as the client may send it.
+    AuthorizationRequest,
+    /// Login page: the form is too old, not of this gateway, or another browser's (CSRF).
+    LoginForm,
+    /// Token endpoint: no such authorization code, or not this client's, or its login has ended.
+    AuthorizationCode,
+    /// Token endpoint: replay of an authorization code; the login that it gave has been ended.
+    AuthorizationCodeReused,
+    /// Token endpoint: `code_verifier` is missing, or is not that of the authorization code (PKCE).
+    CodeVerifier,
     /// The company's login service did not answer, or not as it should.
     LoginBackend,
     /// Too many password hashes are waiting.
@@ -403,6 +413,11 @@ impl Refusal {
             Self::TokenLocked => "token_locked",
             Self::RefreshToken => "refresh_token",
             Self::RefreshTokenReused => "refresh_token_reused",
+            Self::AuthorizationRequest => "authorization_request",
+            Self::LoginForm => "login_form",
+            Self::AuthorizationCode => "authorization_code",
+            Self::AuthorizationCodeReused => "authorization_code_reused",
+            Self::CodeVerifier => "code_verifier",
             Self::LoginBackend => "login_backend",
             Self::HashQueue => "hash_queue",
             Self::StateUnavailable => "state_unavailable",

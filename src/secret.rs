@@ -39,7 +39,7 @@ impl Secret {
 /// True for the shape of one of our secrets or of a token: it is no name of anything, and must be neither stored nor
 /// shown.
 pub fn has_secret_shape(text: &str) -> bool {
-    let is_key = ["wgr_", "wgs_", "wgk_"].iter().any(|prefix| text.contains(prefix));
+    let is_key = ["wgr_", "wgs_", "wgk_", "wgc_"].iter().any(|prefix| text.contains(prefix));
     // base64url of `{"`, as all JWTs begin.
     let is_jwt = text.contains("eyJ") && text.contains('.');
     let is_cookie = text.split('.').count() == 5 && (text.starts_with("v1.") || text.contains("=v1."));

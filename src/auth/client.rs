@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::client_assertion::Assertions;
 use super::credentials::password;
+use super::redirect_uris::RedirectUris;
 use super::tls::certificate::{Certificate, CertificateName, Thumbprint};
 use crate::config::raw::{GrantType, TokenReach};
 use crate::key_validity::LastUse;
@@ -33,6 +34,12 @@ pub struct Client {
     pub certificates: Vec<Thumbprint>,
     /// Grant types that it may use.
     pub grant_types: Vec<GrantType>,
+    /// Where customers return to with an authorization code; without any it gets none.
+    pub redirect_uris: RedirectUris,
+    /// It has no proof of itself (RFC 6749 section 2.1).
+    pub is_public: bool,
+    /// Its authorization requests must have a `code_challenge` (RFC 7636).
+    pub requires_pkce: bool,
     /// Tokens that it may introspect.
     pub introspect: TokenReach,
     /// Tokens that it may revoke.

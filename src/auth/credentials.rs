@@ -246,7 +246,7 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
 }
 
 /// The values of all cookies of this name. What else stands in their lines may be any bytes.
-pub(super) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|line| cookie_pairs(line.as_bytes()));
     pairs.filter_map(move |pair| {
         let pair = pair.trim_ascii();

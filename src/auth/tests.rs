@@ -12,6 +12,7 @@ use super::jwt::algorithm::Algorithm;
 use super::jwt::claims::ClaimPath;
 use super::jwt::jwk_set::JwkSet;
 use super::jwt::signing_keys::{NewKey, SigningKeys};
+use super::redirect_uris::RedirectUris;
 use super::token_cache::VerifiedTokens;
 use super::trusted_issuer::TrustedIssuer;
 use super::*;
@@ -84,6 +85,9 @@ fn world() -> World {
                     tls_client_auth: None,
                     certificates: Vec::new(),
                     grant_types: GrantType::ALL.to_vec(),
+                    redirect_uris: RedirectUris::default(),
+                    is_public: false,
+                    requires_pkce: true,
                     introspect: TokenReach::All,
                     revoke: TokenReach::All,
                 },

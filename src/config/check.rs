@@ -2,6 +2,7 @@
 //!
 //! Each function takes one part of the file and adds all that is wrong in it. Nothing here opens a file.
 
+mod authorization_code;
 mod backends;
 mod callers;
 mod certificates;

@@ -38,7 +38,7 @@ pub use backend::{
     AssertionBody, Backend, BackendAssertion, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential,
     OAuthClientAuth, OAuthCredential, ProxyProtocol, Redirects,
 };
-pub use callers::{ApiKey, Client, GrantType, Quota, TokenReach};
+pub use callers::{ApiKey, Client, GrantType, Pkce, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
 pub use cors::Cors;
 pub use direct_response::{Respond, RouteRedirect};
@@ -48,8 +48,8 @@ pub use file_path::{CREDENTIALS, FilePath};
 pub use forward_auth::ForwardAuth;
 pub use http1_options::{HeaderCase, Tolerated};
 pub use issuing::{
-    AccessToken, Attempts, Cookie, Exchange, Identifier, IdentifierMode, Issue, Issuer, Login, NumberStyle, RateLimit,
-    Refresh, SameSite,
+    AccessToken, Attempts, Cookie, Exchange, Identifier, IdentifierMode, Issue, Issuer, Login, LoginPage, NumberStyle,
+    RateLimit, Refresh, SameSite,
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use matcher::{Matcher, WeightedBackend};
@@ -119,6 +119,13 @@ pub struct Raw {
     pub routes: Vec<Route>,
     /// The company's own servers, by name.
     pub backends: BTreeMap<String, Backend>,
+}
+
+impl Raw {
+    /// Returns whether customers log in for some client at `/oauth/authorize`.
+    pub fn authorizes_customers(&self) -> bool {
+        self.login.is_some() && self.clients.iter().any(|client| !client.redirect_uris.is_empty())
+    }
 }
 
 /// A secret, by reference: `{file: PATH}`, `{env: NAME}` or `{credential: NAME}`.

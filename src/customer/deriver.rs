@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::key_validity::LastUse;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use zeroize::Zeroizing;
 
 use super::{Identifier, IdentifierKey, Mode, SubjectFault, TraceFault, TracedCustomer, Version};
@@ -60,6 +62,19 @@ impl Deriver {
     pub fn successors(&self, secret: &[u8]) -> impl Iterator<Item = Zeroizing<[u8; 32]>> {
         let all = std::iter::once(&self.current).chain(self.earlier.iter().map(|(version, _)| version));
         all.map(move |version| version.successor(secret))
+    }
+
+    /// Seals a value of this gateway's own, which comes back by way of a caller, for `purpose`. It only opens together
+    /// with `bound`. `None` if it is too long.
+    pub fn seal(&self, purpose: &str, bound: &[u8], value: &[u8]) -> Option<String> {
+        self.current.seal(purpose, bound, value)
+    }
+
+    /// The value that this key, or one of those before, has sealed for `purpose` together with `bound`.
+    pub fn unseal(&self, purpose: &str, bound: &[u8], sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let sealed = BASE64.decode(sealed).ok()?;
+        let mut all = std::iter::once(&self.current).chain(self.earlier.iter().map(|(version, _)| version));
+        all.find_map(|version| version.unseal(purpose, bound, &sealed))
     }
 
     /// Pseudonym for logs: the same wherever the key is; without the key nobody can test guesses.

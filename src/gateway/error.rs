@@ -164,6 +164,11 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::SecretInQuery => (400, "400-04", "Secrets must not be sent in the query."),
         R::GrantType => (400, "400-05", "The grant type is not supported."),
         R::RefreshToken | R::RefreshTokenReused => (400, "400-07", "The refresh token is not valid."),
+        R::AuthorizationRequest => (400, "400-11", "The authorization request is not valid."),
+        R::LoginForm => (400, "400-12", "The login form has expired or is another browser's; begin again."),
+        R::AuthorizationCode | R::AuthorizationCodeReused | R::CodeVerifier => {
+            (400, "400-13", "The authorization code is not valid.")
+        }
         R::WebsocketHandshake => (400, "400-08", "The WebSocket handshake is not valid."),
         R::ScopeNotAllowed => (400, "400-06", "A requested scope is not available to this client."),
         R::ResourceNotAllowed => (400, "400-09", "The requested resource is not available to this client."),

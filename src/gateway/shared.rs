@@ -140,10 +140,11 @@ impl Shared {
 /// Tells the metrics the names of routes and backends. Route names that also stand for an endpoint are not theirs to
 /// forget.
 fn name(metrics: &Metrics, policy: &Policy) {
-    const OTHERS: [&str; 9] = [
+    const OTHERS: [&str; 10] = [
         "none",
         endpoints::well_known::NAME,
         endpoints::login::NAME,
+        endpoints::authorization_endpoint::NAME,
         endpoints::token::NAME,
         endpoints::logout::NAME,
         endpoints::revoke_introspect::REVOKE,

@@ -16,6 +16,7 @@ use crate::auth::credentials::{api_key, password};
 use crate::auth::jwt::Keys;
 use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::remote_jwks::JwksLocation;
+use crate::auth::redirect_uris::RedirectUris;
 use crate::auth::{Client, ClientSecret, SessionCookie};
 use crate::config::{Config, Problems, raw};
 use crate::hex::hex;
@@ -62,6 +63,9 @@ pub(super) fn read_clients(
             tls_client_auth,
             certificates,
             grant_types: client.grant_types().to_vec(),
+            redirect_uris: RedirectUris::new(client.redirect_uris.clone(), client.public),
+            is_public: client.public,
+            requires_pkce: client.pkce == raw::Pkce::Required,
             introspect: client.introspect,
             revoke: client.revoke,
         };

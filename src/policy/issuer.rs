@@ -116,6 +116,16 @@ fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
     let refreshes = raw.login.as_ref().is_some_and(|login| login.refresh.is_some());
     let mut grants: Vec<&str> = access_token::grant_types(raw).into_iter().map(GrantType::as_str).collect();
     grants.extend(refreshes.then_some("refresh_token"));
+    if raw.authorizes_customers() {
+        grants.push("authorization_code");
+        metadata["authorization_endpoint"] = at("/oauth/authorize");
+        metadata["response_types_supported"] = ["code"].into();
+        metadata["response_modes_supported"] = ["query"].into();
+        metadata["code_challenge_methods_supported"] = ["S256"].into();
+        metadata["prompt_values_supported"] = ["none", "login"].into();
+        // RFC 9207 section 3.
+        metadata["authorization_response_iss_parameter_supported"] = true.into();
+    }
     let mut scopes: Vec<&str> = raw.clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
     scopes.sort_unstable();
     scopes.dedup();
@@ -130,8 +140,11 @@ fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
             metadata[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")] = algorithms.clone().into();
         }
     }
-    if refreshes && let Some(methods) = metadata["token_endpoint_auth_methods_supported"].as_array_mut() {
-        // A refresh token is good without any.
+    let is_public = raw.clients.iter().any(|client| client.public);
+    if (refreshes || is_public)
+        && let Some(methods) = metadata["token_endpoint_auth_methods_supported"].as_array_mut()
+    {
+        // A refresh token is good without any, and a public client has none.
         methods.push("none".into());
     }
     if raw.listen.iter().filter_map(|listen| listen.tls.as_ref()).any(|tls| tls.client_ca.is_some()) {

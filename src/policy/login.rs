@@ -10,6 +10,7 @@ use super::accounts::{Accounts, AccountsReader};
 use super::cors::Cors;
 use super::identifiers::tenant;
 use super::lockout::costs;
+use super::login_page::LoginPage;
 use crate::backend::Backend;
 use crate::config::raw::{self, Issue, NumberStyle};
 use crate::config::{Config, Problems};
@@ -42,6 +43,8 @@ pub struct Login {
     pub refresh: Option<Refresh>,
     /// CORS rules of login and logout.
     pub cors: Option<Arc<Cors>>,
+    /// The login page.
+    pub page: LoginPage,
 }
 
 /// Refresh tokens of a login.
@@ -79,6 +82,7 @@ pub(super) fn read(
 ) -> Option<Login> {
     let tenant = tenant(config.raw());
     let accounts = AccountsReader { config, login, tenant: &tenant, deriver }.read(backends, problems)?;
+    let page = LoginPage::read(config, &login.page, problems)?;
     let same_site = match login.cookie.as_ref().map(|cookie| cookie.same_site).unwrap_or_default() {
         raw::SameSite::Lax => "Lax",
         raw::SameSite::Strict => "Strict",
@@ -95,6 +99,7 @@ pub(super) fn read(
         limit: login.limits,
         attempts: costs(&login.attempts),
         max_per_customer: login.max_per_customer,
+        page,
         refresh: login
             .refresh
             .as_ref()

@@ -26,6 +26,8 @@ pub enum Target {
     Login,
     /// `POST /oauth/access_token`.
     AccessToken,
+    /// `/oauth/authorize`.
+    Authorization,
     /// `POST /auth/logout`.
     Logout,
     /// `POST /oauth/revoke`.
@@ -153,6 +155,9 @@ fn own_endpoints(raw: &Raw, publishes_keys: bool, table: &mut Table<Target>) {
         own(&token.path, &[Method::POST], Target::AccessToken);
         own("/oauth/revoke", &[Method::POST], Target::Revoke);
         own("/oauth/introspect", &[Method::POST], Target::Introspect);
+    }
+    if raw.authorizes_customers() {
+        own("/oauth/authorize", &[Method::GET, Method::HEAD, Method::POST], Target::Authorization);
     }
     if publishes_keys {
         own("/.well-known/jwks.json", &[Method::GET, Method::HEAD], Target::KeySet);

@@ -19,6 +19,8 @@ use zeroize::Zeroizing;
 
 const PREFIX: &str = "wgr_";
 const FAMILY: usize = 16;
+/// The id of a family; its digest names it.
+pub type FamilyId = [u8; FAMILY];
 const SECRET: usize = 32;
 
 /// All refresh tokens of one login.
@@ -89,7 +91,12 @@ pub enum Rotated {
 impl RefreshToken {
     /// The first token of a new family.
     pub fn first() -> Self {
-        Self::of(random_bytes::<FAMILY>(), &random_bytes::<SECRET>())
+        Self::first_of(random_bytes())
+    }
+
+    /// The first token of the new family of this id.
+    pub fn first_of(family: FamilyId) -> Self {
+        Self::of(family, &random_bytes::<SECRET>())
     }
 
     /// The possible successors, the one to give first: one by each identifier key.

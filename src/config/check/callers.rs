@@ -58,6 +58,7 @@ impl Check<'_> {
     fn client(&mut self, at: &str, client: &Client) {
         self.not_blank(&format!("{at}.id"), &client.id);
         self.client_proof(at, client);
+        self.authorization_code(at, client);
         for (index, scope) in client.scopes.iter().enumerate() {
             self.scope(&format!("{at}.scopes[{index}]"), scope);
         }
@@ -73,10 +74,10 @@ impl Check<'_> {
         }
     }
 
-    /// A client has at least one way to authenticate, and all that belongs to it.
+    /// A client that is not public has at least one way to authenticate, and all that belongs to it.
     fn client_proof(&mut self, at: &str, client: &Client) {
         let by_certificate = client.tls_client_auth.is_some() || !client.certificates.is_empty();
-        if client.secrets.is_none() && client.jwks.is_none() && !by_certificate {
+        if client.secrets.is_none() && client.jwks.is_none() && !by_certificate && !client.public {
             let help =
                 "run `wicketgate new client-secret` and add the hash that it prints under `secrets`, or add `jwks`";
             self.add(at, "nothing says how this client proves itself", help);

@@ -100,13 +100,14 @@ impl Check<'_> {
         if let Some(forward_auth) = &raw.forward_auth {
             own.push(("forward_auth.path".to_owned(), &forward_auth.path));
         }
-        const FIXED: [&str; 6] = [
+        const FIXED: [&str; 7] = [
             "/.well-known/jwks.json",
             "/.well-known/jwks.pem",
             "/.well-known/oauth-authorization-server",
             "/auth/logout",
             "/oauth/revoke",
             "/oauth/introspect",
+            "/oauth/authorize",
         ];
         for (at, path) in own.iter().filter(|(_, path)| FIXED.contains(path)) {
             self.add(at, format!("`{path}` is another endpoint of the gateway"), "choose another path");
@@ -119,7 +120,10 @@ impl Check<'_> {
             own.push((String::new(), FIXED[3]));
         }
         if raw.access_token.is_some() {
-            own.extend(FIXED[4..].iter().map(|path| (String::new(), *path)));
+            own.extend(FIXED[4..6].iter().map(|path| (String::new(), *path)));
+        }
+        if raw.authorizes_customers() {
+            own.push((String::new(), FIXED[6]));
         }
         for (index, route) in raw.routes.iter().enumerate() {
             let path = route.path.as_str();

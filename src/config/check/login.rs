@@ -41,6 +41,7 @@ impl Check<'_> {
             self.refresh(login, refresh);
         }
         self.accounts(&login.accounts);
+        self.not_blank("login.page.title", &login.page.title);
         if self.raw.identifier.is_none() {
             self.add(
                 "login",

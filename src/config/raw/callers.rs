@@ -53,6 +53,17 @@ pub struct Client {
     pub certificate_bound_tokens: bool,
     /// Grant types that it may use at the token endpoint (RFC 7591 section 2). Default: all.
     pub grant_types: Option<Vec<GrantType>>,
+    /// Where customers return to with an authorization code (RFC 6749 section 4.1): absolute addresses, compared
+    /// exactly. A client that has some may use the authorization code grant.
+    #[serde(default)]
+    pub redirect_uris: Vec<String>,
+    /// It cannot keep a secret, as a page or an app: PKCE is its only proof, and it may use no other grant but refresh
+    /// tokens.
+    #[serde(default)]
+    pub public: bool,
+    /// Whether its authorization requests must have a `code_challenge` (PKCE, RFC 7636).
+    #[serde(default)]
+    pub pkce: Pkce,
     /// Tokens that it may introspect at `/oauth/introspect`.
     #[serde(default)]
     pub introspect: TokenReach,
@@ -90,6 +101,17 @@ impl GrantType {
     pub fn needs_customers(self) -> bool {
         self != Self::ClientCredentials
     }
+}
+
+/// Whether a client must use PKCE (RFC 9700 section 2.1.1). Its method is S256, always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pkce {
+    /// It must.
+    #[default]
+    Required,
+    /// It need not: for a client that cannot, and has a secret.
+    Optional,
 }
 
 /// Which tokens a client may ask about, or revoke.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Accounts, Cors, SecretRef};
+use super::{Accounts, Cors, FilePath, SecretRef};
 use crate::config::scalar::{Duration, Rate};
 
 /// The tokens that this gateway signs.
@@ -105,6 +105,25 @@ pub struct Login {
     pub refresh: Option<Refresh>,
     /// Pages of other origins that may log in and out from a browser. Default: none.
     pub cors: Option<Cors>,
+    /// The page on which customers log in for a client with `redirect_uris`.
+    #[serde(default)]
+    pub page: LoginPage,
+}
+
+/// The login page at `/oauth/authorize`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoginPage {
+    /// Its title and heading.
+    pub title: String,
+    /// A file of CSS that is added to its style. It can have pictures as `data:` addresses, and nothing from elsewhere.
+    pub stylesheet: Option<FilePath>,
+}
+
+impl Default for LoginPage {
+    fn default() -> Self {
+        Self { title: "Log in".to_owned(), stylesheet: None }
+    }
 }
 
 /// Lockout: after `free` failures the delay doubles with each further one.

@@ -94,7 +94,7 @@ pub(super) fn open_query(query: Option<&str>) -> Result<Form, Refused> {
 }
 
 /// The parameters that must not stand in a query.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 11] = [
     "client_secret",
     "client_assertion",
     "password",
@@ -104,6 +104,8 @@ const SECRETS: [&str; 9] = [
     "subject_token",
     "actor_token",
     "assertion",
+    "code",
+    "code_verifier",
 ];
 
 /// `application/x-www-form-urlencoded` text; `None` where it is not UTF-8.

@@ -62,11 +62,11 @@ pub(super) struct LoginForm<'f> {
 }
 
 /// A proved login, and the common attributes of all that it gives out.
-struct LoginGrant {
-    id: LoginId,
-    customer: Identifier,
-    account: Option<AccountStamp>,
-    issued: Issued,
+pub(super) struct LoginGrant {
+    pub(super) id: LoginId,
+    pub(super) customer: Identifier,
+    pub(super) account: Option<AccountStamp>,
+    pub(super) issued: Issued,
 }
 
 impl Gateway {
@@ -283,7 +283,12 @@ impl Gateway {
 
     /// Begins a new session, always, and ends the one whose cookie came with the request (session fixation). Tokens of
     /// that login stay good: they are bound to no browser.
-    async fn begin_session(&self, call: &Call<'_>, login: &Login, grant: &LoginGrant) -> Result<HeaderValue, Refusal> {
+    pub(super) async fn begin_session(
+        &self,
+        call: &Call<'_>,
+        login: &Login,
+        grant: &LoginGrant,
+    ) -> Result<HeaderValue, Refusal> {
         let Issued { at: now, number } = grant.issued;
         let auth = &call.policy.auth;
         let headers = &call.parts.headers;

@@ -31,6 +31,8 @@ pub(crate) const NAME: &str = "access_token";
 
 /// The grant type of customers who log in, and of clients on their behalf.
 const REFRESH: &str = "refresh_token";
+/// The grant of authorization codes (RFC 6749 section 4.1.3).
+const AUTHORIZATION_CODE: &str = "authorization_code";
 
 /// Longest part of an unavailable scope in the log.
 const LONGEST_SCOPE: usize = 64;
@@ -70,9 +72,13 @@ impl Gateway {
                 outcome => outcome,
             };
         }
+        if asked == AUTHORIZATION_CODE && policy.authorizes_customers {
+            return Box::pin(self.redeem(&call, &query, &form, endpoint, record)).await;
+        }
         let offered = endpoint.grant_types.iter().copied();
         let Some(kind) = offered.clone().find(|kind| kind.as_str() == asked) else {
-            let words: Vec<&str> = offered.map(GrantType::as_str).chain(refreshes.then_some(REFRESH)).collect();
+            let more = [refreshes.then_some(REFRESH), policy.authorizes_customers.then_some(AUTHORIZATION_CODE)];
+            let words: Vec<&str> = offered.map(GrantType::as_str).chain(more.into_iter().flatten()).collect();
             return Err(Refused::with(Detail::Grants(words.join(", ").into()), Refusal::GrantType));
         };
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
@@ -178,7 +184,11 @@ pub(crate) fn error_response(refused: &Refused) -> Response<ResponseBody> {
         Refusal::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
         Refusal::ScopeNotAllowed => (StatusCode::BAD_REQUEST, "invalid_scope"),
         Refusal::ResourceNotAllowed => (StatusCode::BAD_REQUEST, "invalid_target"),
-        Refusal::RefreshToken | Refusal::RefreshTokenReused => (StatusCode::BAD_REQUEST, "invalid_grant"),
+        Refusal::RefreshToken
+        | Refusal::RefreshTokenReused
+        | Refusal::AuthorizationCode
+        | Refusal::AuthorizationCodeReused
+        | Refusal::CodeVerifier => (StatusCode::BAD_REQUEST, "invalid_grant"),
         Refusal::ContentType => (StatusCode::BAD_REQUEST, "invalid_request"),
         _ if row.status == StatusCode::UNAUTHORIZED => (row.status, "invalid_client"),
         _ => (row.status, "invalid_request"),
