@@ -129,6 +129,7 @@
 //! | 1 | `hash_costs` | costs of password hashes |
 //! | 1 | `identifiers` | identifier key |
 //! | 1 | `path_placement` | path with the customer in it |
+//! | 1 | `protected_resource` | metadata of protected resources (RFC 9728) |
 //! | 1 | `remote_jwks` | remote JWKS |
 //! | 1 | `rewrite` | path rewrite |
 //! | 1 | `servers` | servers of backends |

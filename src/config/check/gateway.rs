@@ -120,6 +120,9 @@ impl Check<'_> {
         if raw.access_token.is_some() {
             own.extend(FIXED[4..].iter().map(|path| (String::new(), *path)));
         }
+        if raw.routes.iter().any(|route| route.resource_metadata) {
+            own.push((String::new(), "/.well-known/oauth-protected-resource"));
+        }
         for (index, route) in raw.routes.iter().enumerate() {
             let path = route.path.as_str();
             let ignores_case = route.ignores_case(raw);
