@@ -277,11 +277,11 @@ impl Gateway {
             Target::Everything => Ok(options(None)),
             Target::KeySet => {
                 record.route = endpoints::well_known::NAME.into();
-                Ok(published(policy, "application/jwk-set+json", |issuer| &issuer.jwks))
+                Ok(published("application/jwk-set+json", policy.issuer.as_ref().map(|issuer| &issuer.jwks)))
             }
             Target::Certificates => {
                 record.route = endpoints::well_known::NAME.into();
-                Ok(published(policy, "application/x-pem-file", |issuer| &issuer.certificates))
+                Ok(published("application/x-pem-file", policy.issuer.as_ref().map(|issuer| &issuer.certificates)))
             }
             Target::ForwardAuth => {
                 record.route = forward_auth::NAME.into();
@@ -293,7 +293,11 @@ impl Gateway {
             }
             Target::Metadata => {
                 record.route = endpoints::well_known::NAME.into();
-                Ok(published(policy, "application/json", |issuer| &issuer.metadata))
+                Ok(published("application/json", policy.issuer.as_ref().map(|issuer| &issuer.metadata)))
+            }
+            Target::ProtectedResource(number) => {
+                record.route = endpoints::well_known::NAME.into();
+                Ok(published("application/json", policy.protected_resources.get(number as usize)))
             }
         }
     }

@@ -131,6 +131,7 @@
 //! | 1 | `identifiers` | identifier key |
 //! | 1 | `path_placement` | path with the customer in it |
 //! | 1 | `login_page` | title and style of the login page |
+//! | 1 | `protected_resource` | metadata of protected resources (RFC 9728) |
 //! | 1 | `remote_jwks` | remote JWKS |
 //! | 1 | `rewrite` | path rewrite |
 //! | 1 | `servers` | servers of backends |

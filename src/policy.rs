@@ -27,6 +27,7 @@ pub mod login_page;
 pub mod matchers;
 pub mod path;
 pub mod path_placement;
+mod protected_resource;
 mod query;
 mod remote_jwks;
 pub mod response;
@@ -43,6 +44,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::auth::client_assertion::Assertions;
@@ -111,6 +113,8 @@ pub struct Policy {
     pub errors: Option<Arc<ErrorBodies>>,
     /// Some route or own endpoint has CORS rules.
     pub has_cors: bool,
+    /// Metadata of protected resources, by number (RFC 9728).
+    pub protected_resources: Vec<Bytes>,
     /// CORS rules of the public documents below `/.well-known`.
     public_documents: Arc<Cors>,
     /// The backends.
@@ -193,9 +197,10 @@ impl Policy {
         let access_token = raw.access_token.as_ref().map(|token| AccessToken::read(raw, token, &auth.clients));
         versions.extend(key_versions(issuer.as_ref(), &auth));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
-        let mut choices = Vec::new();
+        let (mut choices, mut documents) = (Vec::new(), Vec::new());
         let tables = raw.listen.iter();
-        let tables = tables.map(|listen| target::table(raw, listen, &routes, issuer.is_some(), &mut choices)).collect();
+        let mut table = |listen| target::table(raw, listen, &routes, issuer.is_some(), &mut choices, &mut documents);
+        let tables = tables.map(&mut table).collect();
         Some(Self {
             errors,
             memory_limit: raw.memory_limit.map(|size| size.bytes() as u64),
@@ -207,6 +212,7 @@ impl Policy {
             public_documents: Arc::new(Cors::public()),
             routes,
             choices,
+            protected_resources: documents,
             backends: by_name(backends),
             issuer,
             login,

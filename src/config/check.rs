@@ -19,6 +19,7 @@ mod login;
 mod matchers;
 mod overlaps;
 mod regex_paths;
+mod resource_metadata;
 mod response;
 mod route_backends;
 mod routes;

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use http::{Method, Version};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Version};
 
 use super::connection::Connection;
 use super::connection::taken_head::TakenHead;
@@ -10,6 +11,7 @@ use super::error::{self, Refused};
 use super::observe::record::Record;
 use super::response::body::ResponseBody;
 use super::{Answer, Gateway, endpoints};
+use crate::auth::{CustomerTokenSource, Requirements};
 use crate::policy::Policy;
 use crate::refusal::Refusal;
 
@@ -54,7 +56,31 @@ pub(super) fn refusal_response(refused: &Refused, record: &mut Record, policy: &
     if refused.oauth || OAUTH.contains(&&*record.route) {
         endpoints::token::error_response(refused)
     } else {
-        error::response(refused, record.id(), bodies).map(ResponseBody::full)
+        let mut response = error::response(refused, record.id(), bodies).map(ResponseBody::full);
+        if let Some(route) = record.route_number.and_then(|number| policy.routes.get(number as usize))
+            && let Some(address) = &route.metadata_address
+        {
+            tell_metadata(address, &route.requirements, response.headers_mut());
+        }
+        response
+    }
+}
+
+/// Names the metadata of the route in the challenge (RFC 9728 section 5.1). Where only a customer has a token, and shows it as
+/// clients show theirs, a challenge that OAuth clients understand comes beside.
+fn tell_metadata(address: &str, requirements: &Requirements, headers: &mut HeaderMap) {
+    let Some(challenge) = headers.get(header::WWW_AUTHENTICATE).and_then(|challenge| challenge.to_str().ok()) else {
+        return;
+    };
+    let comma = if challenge.contains('=') { "," } else { "" };
+    let told = format!(r#"{challenge}{comma} resource_metadata="{address}""#);
+    let is_beside =
+        challenge.starts_with("JWT") && requirements.customer_token_sources.contains(&CustomerTokenSource::Bearer);
+    if let Ok(value) = HeaderValue::from_str(&told) {
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+    if is_beside && let Ok(value) = HeaderValue::from_str(&format!(r#"Bearer resource_metadata="{address}""#)) {
+        headers.append(header::WWW_AUTHENTICATE, value);
     }
 }
 

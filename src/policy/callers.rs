@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Lasting;
 use super::ca_certificates::Authorities;
 use super::client_certificates::{read_name, read_own};
 use super::key_lines::key_lines;
 use super::key_usage::Uses;
 use super::remote_jwks::{self, JwksFault, Publisher};
 use super::trusted_issuers::algorithm;
-use super::{Lasting, issuer};
 use crate::auth::client_assertion::Assertions;
 use crate::auth::credentials::cookie::{CookieKey, CookieKeys};
 use crate::auth::credentials::{api_key, password};
@@ -155,7 +155,7 @@ fn read_client_keys(
 /// section 9), and for nobody else.
 fn assertions(raw: &raw::Raw, client: &raw::Client, keys: Keys) -> Assertions {
     let audiences = raw.issuer.iter().flat_map(|issuer| {
-        let endpoint = raw.access_token.as_ref().map(|token| issuer::at_root(issuer, &token.path));
+        let endpoint = raw.access_token.as_ref().map(|token| issuer.at_root(&token.path));
         [issuer.url.clone()].into_iter().chain(endpoint)
     });
     let skew = raw.issuer.as_ref().map_or(0, |issuer| issuer.clock_skew.as_secs());

@@ -108,7 +108,7 @@ pub(super) fn metadata_path(issuer: &raw::Issuer) -> String {
 
 /// RFC 8414 section 2.
 fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
-    let at = |path: &str| Value::from(at_root(issuer, path));
+    let at = |path: &str| Value::from(issuer.at_root(path));
     let mut metadata = json!({
         "issuer": issuer.url, "jwks_uri": at("/.well-known/jwks.json"), "response_types_supported": [],
     });
@@ -157,12 +157,6 @@ fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
     metadata["revocation_endpoint"] = at("/oauth/revoke");
     metadata["introspection_endpoint"] = at("/oauth/introspect");
     metadata
-}
-
-/// The address of a path of ours. Endpoints stand at the root of the host, whatever path the issuer has.
-pub(super) fn at_root(issuer: &raw::Issuer, path: &str) -> String {
-    let (scheme, rest) = issuer.url.split_once("://").unwrap_or(("https", &issuer.url));
-    format!("{scheme}://{}{path}", rest.split('/').next().unwrap_or(rest))
 }
 
 /// `token_endpoint_auth_methods_supported`: the methods of the configured clients.

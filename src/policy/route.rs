@@ -90,6 +90,8 @@ pub struct Route {
     pub security_headers: bool,
     /// CORS rules.
     pub cors: Option<Arc<Cors>>,
+    /// The address of its metadata, for challenges (RFC 9728 section 5.1).
+    pub metadata_address: Option<Box<str>>,
     /// Filter of JSON responses.
     pub response: Option<Box<ResponseRules>>,
     /// Non-canonical forms that its paths may have.

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use http::Method;
 
 use super::choice::Choice;
 use super::issuer;
+use super::protected_resource;
 use super::route::Route;
 use super::table::{LetterCase, Patterns, Table, host_name};
 use crate::config::raw::{self, PathMatch, Raw};
@@ -40,6 +42,8 @@ pub enum Target {
     Certificates,
     /// `GET /.well-known/oauth-authorization-server`.
     Metadata,
+    /// `GET /.well-known/oauth-protected-resource`: the document of this number.
+    ProtectedResource(u32),
     /// nginx, Traefik or Caddy asks about a request.
     ForwardAuth,
     /// Envoy asks about a request.
@@ -71,7 +75,7 @@ impl Preflighted {
             Target::Logout => Self::Logout,
             Target::AccessToken => Self::AccessToken,
             Target::Revoke => Self::Revoke,
-            Target::KeySet | Target::Certificates | Target::Metadata => Self::Document,
+            Target::KeySet | Target::Certificates | Target::Metadata | Target::ProtectedResource(_) => Self::Document,
             _ => return None,
         })
     }
@@ -92,10 +96,11 @@ pub(super) fn table(
     routes: &[Route],
     publishes_keys: bool,
     choices: &mut Vec<Choice>,
+    documents: &mut Vec<Bytes>,
 ) -> Table<Target> {
     let ignores_case = raw.routes.iter().any(|route| route.ignores_case(raw));
     let mut table = if ignores_case { Table::with_letter_case_ignored() } else { Table::default() };
-    own_endpoints(raw, publishes_keys, &mut table);
+    own_endpoints(raw, listen, publishes_keys, documents, &mut table);
     let mut places = places(raw, listen, routes, choices);
     // An exact path is found before a prefix that is the same path.
     places.sort_by_key(|place| !matches!(place.path, PathMatch::Exact(_)));
@@ -136,7 +141,13 @@ pub(super) fn table(
 }
 
 /// The gateway's own endpoints.
-fn own_endpoints(raw: &Raw, publishes_keys: bool, table: &mut Table<Target>) {
+fn own_endpoints(
+    raw: &Raw,
+    listen: &raw::Listen,
+    publishes_keys: bool,
+    documents: &mut Vec<Bytes>,
+    table: &mut Table<Target>,
+) {
     // A route of one host with a wide path must not take a password away to a backend.
     let mut hosts: Vec<String> = raw.routes.iter().flat_map(|route| &route.hosts).cloned().collect();
     hosts.sort_unstable();
@@ -164,6 +175,10 @@ fn own_endpoints(raw: &Raw, publishes_keys: bool, table: &mut Table<Target>) {
         own("/.well-known/jwks.pem", &[Method::GET, Method::HEAD], Target::Certificates);
         if let Some(issuer) = &raw.issuer {
             own(&issuer::metadata_path(issuer), &[Method::GET, Method::HEAD], Target::Metadata);
+        }
+        for (path, document) in protected_resource::documents(raw, listen) {
+            own(&path, &[Method::GET, Method::HEAD], Target::ProtectedResource(documents.len() as u32));
+            documents.push(document);
         }
     }
 }

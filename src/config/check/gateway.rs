@@ -125,6 +125,9 @@ impl Check<'_> {
         if raw.authorizes_customers() {
             own.push((String::new(), FIXED[6]));
         }
+        if raw.routes.iter().any(|route| route.resource_metadata) {
+            own.push((String::new(), "/.well-known/oauth-protected-resource"));
+        }
         for (index, route) in raw.routes.iter().enumerate() {
             let path = route.path.as_str();
             let ignores_case = route.ignores_case(raw);

@@ -258,7 +258,7 @@ pub(super) fn is_sha256(digest: &str) -> bool {
 /// The parts of an address such as `https://api.example.com:8443`.
 pub(super) struct UrlParts<'a> {
     pub(super) scheme: &'a str,
-    host: &'a str,
+    pub(super) host: &'a str,
     /// Path, query and fragment.
     pub(super) rest: &'a str,
 }

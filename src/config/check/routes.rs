@@ -101,6 +101,9 @@ impl Check<'_> {
         if let Some(cors) = &route.cors {
             self.cors(&format!("{at}.cors"), cors);
         }
+        if route.resource_metadata {
+            self.resource_metadata(at, route);
+        }
         if let Some(response) = &route.response {
             self.response(&format!("{at}.response"), response);
         }

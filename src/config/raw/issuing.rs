@@ -28,6 +28,14 @@ pub struct Issuer {
     pub clock_skew: Duration,
 }
 
+impl Issuer {
+    /// The address of a path of ours. Endpoints stand at the root of the host, whatever path the issuer has.
+    pub fn at_root(&self, path: &str) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("https", &self.url));
+        format!("{scheme}://{}{path}", rest.split('/').next().unwrap_or(rest))
+    }
+}
+
 fn default_publish_delay() -> Duration {
     Duration::seconds(600)
 }

@@ -110,6 +110,10 @@ pub struct Route {
     pub security_headers: bool,
     /// Pages of other origins that may call this route from a browser. Default: none.
     pub cors: Option<Cors>,
+    /// Publish metadata by which agents and other OAuth clients find out where to get a token for this route (RFC 9728),
+    /// and name it in the challenges of its 401 and 403 responses.
+    #[serde(default)]
+    pub resource_metadata: bool,
     /// Filter of JSON responses. Default: responses are forwarded unchanged.
     pub response: Option<ResponseRules>,
     /// Ambiguous forms that are allowed in a path. Default: nothing.

@@ -27,6 +27,7 @@ use crate::policy::field_rules::FieldRules;
 use crate::policy::matchers::Matchers;
 use crate::policy::path::NonCanonical;
 use crate::policy::path_placement::PathPlacement;
+use crate::policy::protected_resource;
 use crate::policy::response::ResponseRules;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::stripped_headers::on_route;
@@ -149,6 +150,7 @@ impl RouteCompiler<'_> {
             ]),
             security_headers: route.security_headers,
             cors,
+            metadata_address: protected_resource::address(raw, route).map(Into::into),
             response,
         })
     }
