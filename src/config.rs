@@ -11,9 +11,11 @@ pub mod scalar;
 
 mod api_keys;
 mod check;
+mod clients;
 mod diagnostic;
 pub mod error_template;
 mod files;
+mod list_file;
 mod schema;
 mod structure;
 mod tree;
@@ -48,6 +50,8 @@ pub struct Config {
     private_read: Mutex<BTreeSet<PathBuf>>,
     /// Warnings about `api_keys_file`.
     of_api_keys_file: Mutex<Vec<Warning>>,
+    /// The clients of `clients_file`, once they are joined.
+    joined: Option<Box<clients::JoinedClients>>,
 }
 
 /// A configuration and all that does not make sense in it, or only the problems.
@@ -130,6 +134,9 @@ pub fn parse_like(config: &Config, text: &str) -> Option<Raw> {
     if config.is_api_keys_file() {
         return config.parse_api_keys(text).ok().map(|config| config.raw);
     }
+    if config.is_clients_file() {
+        return config.parse_clients(text).ok().map(|config| config.raw);
+    }
     let (read, problems) = parse(text, &config.file).ok()?;
     problems.is_empty().then_some(read.raw)
 }
@@ -173,6 +180,7 @@ fn parse_draft(text: &str, file: &Path) -> Draft {
         files_read: Mutex::default(),
         private_read: Mutex::default(),
         of_api_keys_file: Mutex::default(),
+        joined: None,
     };
     let meaning = check::check(&config);
     problems.extend(config.about_real_values(meaning));
@@ -206,7 +214,8 @@ impl Config {
     /// A problem at a key such as `routes[0].backend` or `backends.legacy.servers[1]`. Where the file does not
     /// have that key, the nearest one above it is pointed at. `message` and `help` must not hold secrets.
     pub fn problem(&self, at: &str, message: impl Into<String>, help: impl Into<String>) -> Problem {
-        self.source.problem(at, self.mark(at), message, help)
+        let (file, at) = self.written_in(at);
+        file.source.problem(&at, file.mark(&at), message, help)
     }
 
     /// Risky settings, files that others than their owner can change, among those read until now, a state that everyone
@@ -223,12 +232,14 @@ impl Config {
 
     /// Returns whether an empty list is written at this key.
     fn is_empty_list(&self, at: &str) -> bool {
-        tree::is_empty_list(&self.tree, at)
+        let (file, at) = self.written_in(at);
+        tree::is_empty_list(&file.tree, &at)
     }
 
     /// A warning at a key, as [`Config::problem`].
     pub fn warning(&self, at: &str, message: String, help: &str) -> Warning {
-        let place = format!("{}:{}: {at}", self.file.display(), self.line(at));
+        let (file, at) = self.written_in(at);
+        let place = format!("{}:{}: {at}", file.file.display(), file.line(&at));
         Warning { place, message, help: help.to_owned() }
     }
 

@@ -56,6 +56,7 @@ impl Plan {
     /// Everything that is wrong, at once.
     pub fn of(draft: Draft, lasting: &Lasting) -> Result<Self, Problems> {
         let (config, mut problems) = draft?;
+        let config = config.with_clients_file(&mut problems);
         let mut found = Problems::default();
         let policy = Policy::build(&config, lasting, &mut found);
         let tls = tls::read(&config, &mut found);

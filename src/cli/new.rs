@@ -86,7 +86,7 @@ pub(super) fn new(new: &New) -> anyhow::Result<()> {
             let secret = password::new_client_secret();
             let hash = password::hash(secret.as_bytes()).map_err(|fault| anyhow::anyhow!(fault))?;
             say(&format!(
-                "The client secret, shown this once:\n  {}\n\nFor gateway.yaml:\n  secrets: [ \"{hash}\" ]",
+                "The client secret, shown this once:\n  {}\n\nFor gateway.yaml or `clients_file`:\n  secrets: [ \"{hash}\" ]",
                 secret.as_str()
             ))
         }

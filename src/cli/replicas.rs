@@ -26,7 +26,7 @@ pub(super) enum RotatedKey<'a> {
 struct Change {
     /// The file that has changed.
     file: PathBuf,
-    /// The key of a list in gateway.yaml or `api_keys_file`, and its items; `None` where the whole file is keys.
+    /// The key of a list in gateway.yaml, `clients_file` or `api_keys_file`, and its items; `None` where the whole file is keys.
     list: Option<(String, Vec<String>)>,
     /// The step that must wait until all replicas have it.
     last: &'static str,
@@ -107,9 +107,12 @@ fn changed(rotated: RotatedKey<'_>, config: &Config) -> Option<Change> {
             })
         }
         RotatedKey::ClientSecret(id) => {
-            let client = raw.clients.iter().find(|client| client.id == id)?;
-            let list = Some((format!("`secrets` of the client `{}`", client.id), client.secrets().to_vec()));
-            Some(Change { file: config.file().to_owned(), list, last: given_out })
+            let own = raw.clients_file.as_ref().and_then(|file| config.read_clients(file).ok());
+            [Some(config), own.as_ref()].into_iter().flatten().find_map(|place| {
+                let client = place.raw().clients.iter().find(|client| client.id == id)?;
+                let list = Some((format!("`secrets` of the client `{}`", client.id), client.secrets().to_vec()));
+                Some(Change { file: place.file().to_owned(), list, last: given_out })
+            })
         }
     }
 }

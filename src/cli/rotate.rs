@@ -286,15 +286,20 @@ fn revoked_api_keys(config: &Config) -> Option<HashSet<String>> {
 }
 
 fn client_secret(config: &Config, what: &NamedKey, now: u64) -> anyhow::Result<()> {
-    let clients = &config.raw().clients;
-    let position = clients.iter().position(|client| client.id == what.id);
-    let position = position.with_context(|| format!("there is no client `{}`", what.id))?;
+    let own_file = match &config.raw().clients_file {
+        Some(file) => Some(config.read_clients(file)?),
+        None => None,
+    };
+    let position = |config: &Config| config.raw().clients.iter().position(|client| client.id == what.id);
+    let places = [Some(config), own_file.as_ref()];
+    let found = places.into_iter().flatten().find_map(|place| Some((place, position(place)?)));
+    let (place, position) = found.with_context(|| format!("there is no client `{}`", what.id))?;
     let secret = password::new_client_secret();
     let hash = password::hash(secret.as_bytes()).map_err(|fault| anyhow::anyhow!(fault))?;
-    let known = clients.get(position).map(|client| client.secrets().to_vec()).unwrap_or_default();
+    let known = place.raw().clients.get(position).map(|client| client.secrets().to_vec()).unwrap_or_default();
     let versions = Versions::after(hash, &known, what.overlap, now);
     let list = YamlList { at: format!("clients[{position}].secrets"), items: versions.items };
-    let written = replace_items(config, &list, |raw, items| raw.clients[position].secrets = Some(items));
+    let written = replace_items(place, &list, |raw, items| raw.clients[position].secrets = Some(items));
     show("client secret", &secret, written)?;
     for (_, until) in versions.before {
         say(&format!("The secret before is good until {}.", format_time(until)))?;

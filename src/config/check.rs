@@ -54,6 +54,13 @@ pub(super) fn check(config: &Config) -> Problems {
     check.problems
 }
 
+/// All semantic problems of the clients of `config`.
+pub(super) fn check_clients(config: &Config) -> Problems {
+    let mut check = Check::new(config);
+    check.clients();
+    check.problems
+}
+
 /// All semantic problems of the API keys of `config`.
 pub(super) fn check_api_keys(config: &Config) -> Problems {
     let mut check = Check::new(config);

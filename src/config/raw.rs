@@ -102,6 +102,8 @@ pub struct Raw {
     /// The systems that may call.
     #[serde(default)]
     pub clients: Vec<Client>,
+    /// A YAML file with a list of more clients, as under `clients`. It is reloaded whenever it changes.
+    pub clients_file: Option<FilePath>,
     /// The API keys that may be sent in the `api-key` header.
     #[serde(default)]
     pub api_keys: Vec<ApiKey>,

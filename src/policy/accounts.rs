@@ -1,5 +1,7 @@
 //! Accounts for logins: a file, or the company's own login.
 
+mod htpasswd;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -41,6 +43,13 @@ impl Accounts {
     }
 }
 
+/// A hash and its place, such as `/etc/wicketgate/accounts.yaml, entry 3`.
+#[derive(Debug)]
+pub(super) struct PlacedHash {
+    pub(super) place: String,
+    pub(super) hash: PasswordHash,
+}
+
 /// The accounts of the file.
 #[derive(Debug)]
 pub struct AccountFile {
@@ -52,12 +61,12 @@ pub struct AccountFile {
     by_customer: HashMap<Identifier, Option<Arc<Account>>>,
     /// For names that are not there.
     decoy: Arc<Decoy>,
-    /// Cost of each hash, in the order of the file.
-    pub(super) costs: Vec<u64>,
+    /// Each hash, in the order of the file.
+    pub(super) hashes: Vec<PlacedHash>,
 }
 
 impl AccountFile {
-    fn new(by_name: HashMap<String, Arc<Account>>, folds: bool, costs: Vec<u64>) -> Self {
+    fn new(by_name: HashMap<String, Arc<Account>>, folds: bool, hashes: Vec<PlacedHash>) -> Self {
         let mut by_customer = HashMap::new();
         for account in by_name.values() {
             let only = by_customer.entry(account.customer.clone());
@@ -65,7 +74,7 @@ impl AccountFile {
         }
         let by_stamp = by_name.values().map(|account| (account.stamp, Arc::clone(account))).collect();
         let decoy = Arc::new(Decoy::of(by_name.values().map(|account| [&account.password])));
-        Self { by_customer, by_stamp, by_name, folds, decoy, costs }
+        Self { by_customer, by_stamp, by_name, folds, decoy, hashes }
     }
 
     /// The account of this name.
@@ -165,7 +174,7 @@ impl AccountsReader<'_> {
                 return None;
             }
         };
-        self.accounts(entries, &self.shown(file), problems).map(|accounts| Accounts::File(Box::new(accounts)))
+        self.accounts(entries, problems).map(|accounts| Accounts::File(Box::new(accounts)))
     }
 
     fn problem(&self, message: String, help: String) -> Problem {
@@ -190,13 +199,24 @@ impl AccountsReader<'_> {
         Some(LoginBackend { backend: Arc::clone(backend?), path, subject, denials })
     }
 
-    /// The entries of the file, or what is wrong with it and the help.
-    fn entries(&self, file: &Path) -> Result<Vec<RawAccount>, (String, String)> {
+    /// The entries of the file with their places, or what is wrong with it and the help.
+    fn entries(&self, file: &Path) -> Result<Vec<(String, RawAccount)>, (String, String)> {
         let shown = self.shown(file);
         let text = String::from_utf8(self.config.read_file(file)?)
             .map_err(|_| (format!("{shown} is not UTF-8"), "save it as UTF-8".to_owned()))?;
+        if let Some(lines) = htpasswd::lines(&text) {
+            let account = |(number, line): (usize, htpasswd::Line<'_>)| {
+                let (username, password) = (line.name.to_owned(), line.hash.to_owned());
+                let subject = username.clone();
+                (format!("{shown}:{number}"), RawAccount { username, password, subject, claims: BTreeMap::new() })
+            };
+            return Ok(lines.map(account).collect());
+        }
+        let listed = |entries: Vec<RawAccount>| {
+            entries.into_iter().zip(1..).map(|(entry, number)| (format!("{shown}, entry {number}"), entry)).collect()
+        };
         match serde_saphyr::from_str(&text) {
-            Ok(Some(entries)) => Ok(entries),
+            Ok(Some(entries)) => Ok(listed(entries)),
             // As of a file that somebody is about to fill: nobody means to lock all customers out by it.
             Ok(None) => Err((
                 format!("{shown} has no accounts"),
@@ -208,22 +228,22 @@ impl AccountsReader<'_> {
                 let place = fault.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
                 Err((
                     format!("{shown}{place} is not a list of accounts"),
-                    "each entry is {username, password: \"$argon2id$...\", subject}; hash with `wicketgate hash-password`"
+                    "each entry is {username, password: \"$argon2id$...\", subject}, or each line is name:hash as in \
+                     htpasswd files; hash with `wicketgate hash-password`"
                         .to_owned(),
                 ))
             }
         }
     }
 
-    fn accounts(&self, entries: Vec<RawAccount>, shown: &str, problems: &mut Problems) -> Option<AccountFile> {
+    fn accounts(&self, entries: Vec<(String, RawAccount)>, problems: &mut Problems) -> Option<AccountFile> {
         let deriver = self.deriver?;
         let count = problems.len();
-        let mut costs = Vec::new();
+        let mut hashes = Vec::new();
         let (mut by_name, mut written) = (HashMap::new(), HashMap::new());
-        for (number, entry) in entries.into_iter().enumerate() {
+        for (place, entry) in entries {
             let mut problem = |message: String, help: &str| {
-                let message = format!("{shown}, entry {}: {message}", number + 1);
-                problems.push(self.problem(message, help.to_owned()));
+                problems.push(self.problem(format!("{place}: {message}"), help.to_owned()));
             };
             let username = entry.username.clone();
             let (name, account) = match self.account(entry, deriver) {
@@ -233,7 +253,7 @@ impl AccountsReader<'_> {
                     continue;
                 }
             };
-            costs.push(account.password.cost());
+            let hash = account.password.clone();
             match written.insert(name.clone(), username.clone()) {
                 Some(other) if other != username => {
                     let message = format!("`{username}` is found as `{other}` is: `fold` makes one name of both");
@@ -243,8 +263,9 @@ impl AccountsReader<'_> {
                 None => {}
             }
             by_name.insert(name, account);
+            hashes.push(PlacedHash { place, hash });
         }
-        let file = AccountFile::new(by_name, self.login.accounts.fold, costs);
+        let file = AccountFile::new(by_name, self.login.accounts.fold, hashes);
         (problems.len() == count).then_some(file)
     }
 

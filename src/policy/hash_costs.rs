@@ -1,8 +1,9 @@
-//! Warning about hashes that differ in cost. A refusal takes as long as the dearest, but the wait of others for their
+//! Warnings about hashes that are cheap to guess, and about those that differ in cost. A refusal takes as long as the dearest, but the wait of others for their
 //! turn meanwhile still tells which hash it was, and with that whether a name exists.
 
 use super::Policy;
 use super::accounts::Accounts;
+use crate::auth::credentials::password::PasswordHash;
 use crate::config::{Config, Warning};
 
 /// Positions in a list at which costs differ.
@@ -34,34 +35,53 @@ impl Uneven {
     }
 }
 
-/// A warning for the accounts and one for the secrets of clients, where their hashes differ in cost.
+/// Warnings for the accounts and for the secrets of clients, where their hashes differ in cost, or cost less than is usual
+/// today.
 pub fn warnings(config: &Config, policy: &Policy) -> Vec<Warning> {
-    of_accounts(config, policy).into_iter().chain(of_clients(config, policy)).collect()
+    of_accounts(policy).into_iter().chain(of_clients(config, policy)).collect()
 }
 
-fn of_accounts(config: &Config, policy: &Policy) -> Option<Warning> {
-    let Accounts::File(accounts) = &policy.login.as_ref()?.accounts else { return None };
-    let uneven = Uneven::of(&accounts.costs)?;
-    let file = config.resolve(config.raw().login.as_ref()?.accounts.file.as_deref()?);
-    Some(Warning {
-        place: format!("{}, entry {}", file.display(), uneven.cheap + 1),
-        message: uneven.message(&format!("entry {}", uneven.dear + 1)),
-        help: "make all with the same cost: `wicketgate hash-password`".to_owned(),
-    })
+fn of_accounts(policy: &Policy) -> Vec<Warning> {
+    let Some(Accounts::File(accounts)) = policy.login.as_ref().map(|login| &login.accounts) else { return Vec::new() };
+    let place = |nth: usize| accounts.hashes[nth].place.clone();
+    let hashes: Vec<&PasswordHash> = accounts.hashes.iter().map(|placed| &placed.hash).collect();
+    let warning = |nth, message, help| Warning { place: place(nth), message, help };
+    of_hashes(&hashes, place, warning, "`wicketgate hash-password`")
 }
 
-fn of_clients(config: &Config, policy: &Policy) -> Option<Warning> {
-    let (mut places, mut costs) = (Vec::new(), Vec::new());
+fn of_clients(config: &Config, policy: &Policy) -> Vec<Warning> {
+    let (mut places, mut hashes) = (Vec::new(), Vec::new());
     for (number, raw) in config.raw().clients.iter().enumerate() {
         let client = policy.auth.clients.get(raw.id.as_str());
         for (nth, secret) in client.into_iter().flat_map(|client| client.secrets.iter().enumerate()) {
             places.push(format!("clients[{number}].secrets[{nth}]"));
-            costs.push(secret.hash.cost());
+            hashes.push(&secret.hash);
         }
     }
-    let uneven = Uneven::of(&costs)?;
-    let message = uneven.message(&places[uneven.dear]);
-    Some(config.warning(&places[uneven.cheap], message, "make all with the same cost: `wicketgate new client-secret`"))
+    let warning = |nth: usize, message, help: String| config.warning(&places[nth], message, &help);
+    of_hashes(&hashes, |nth| places[nth].clone(), warning, "`wicketgate new client-secret`")
+}
+
+fn of_hashes(
+    hashes: &[&PasswordHash],
+    place: impl Fn(usize) -> String,
+    warning: impl Fn(usize, String, String) -> Warning,
+    command: &str,
+) -> Vec<Warning> {
+    let costs: Vec<u64> = hashes.iter().map(|hash| hash.cost()).collect();
+    let uneven = Uneven::of(&costs).map(|uneven| {
+        let help = format!("make all with the same cost: {command}");
+        warning(uneven.cheap, uneven.message(&place(uneven.dear)), help)
+    });
+    let mut weak = hashes.iter().enumerate().filter_map(|(nth, hash)| Some((nth, hash.weakness()?)));
+    let first = weak.next().map(|(nth, weakness)| {
+        let message = match weak.count() {
+            0 => format!("this hash is cheap to guess: {weakness}"),
+            more => format!("{} of {} hashes are cheap to guess, this one first: {weakness}", more + 1, hashes.len()),
+        };
+        warning(nth, message, format!("make new ones when the passwords are known again: {command}"))
+    });
+    uneven.into_iter().chain(first).collect()
 }
 
 #[cfg(test)]

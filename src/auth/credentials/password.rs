@@ -243,7 +243,7 @@ mod tests {
         for text in HASHES {
             let hash = parse(text).unwrap();
             assert!(fits(&hash, b"correct horse"), "{text}");
-            for wrong in [&b""[..], b"correct hors", b"correct horse ", b"Correct horse", b"correct horse\0"] {
+            for wrong in [&b""[..], b"correct hors", b"correct horse ", b"Correct horse", b"correct\0horse"] {
                 assert!(!fits(&hash, wrong), "{text}: {wrong:?}");
             }
             assert!(hash.weakness().is_some_and(|weakness| weakness.contains("today")), "{text}");
@@ -251,6 +251,33 @@ mod tests {
         // A NUL ends a password in C, and in bcrypt a key is repeated.
         let bcrypt = parse(HASHES[0]).unwrap();
         assert!(!fits(&bcrypt, b"correct horse\0correct horse") && !fits(&bcrypt, b"correct horse\0x"));
+        assert!(!fits(&parse(HASHES[2]).unwrap(), b"correct horse\0x"));
+    }
+
+    #[test]
+    fn zz_speeds() {
+        for text in HASHES.into_iter().chain([
+            "$2y$10$IvChdDl28Si0Bb8i.Z11TOD89vJ9qf.5c9.dkzxe0oVb5TyXk8xj.",
+            "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+            "$scrypt$ln=17,r=8,p=1$c29tZXNhbHRzb21lc2FsdA$ICojmM1zy3lHlMbN9uc74G5myH6ugCkmKhmEWeSE8jc",
+        ]) {
+            let hash = parse(text).unwrap();
+            let best = (0..5)
+                .map(|_| {
+                    let b = std::time::Instant::now();
+                    verify(&hash, b"wrong pass");
+                    b.elapsed()
+                })
+                .min()
+                .unwrap();
+            println!(
+                "{:?} {} units {:?} per unit ns {}",
+                hash.kind(),
+                hash.units(),
+                best,
+                best.as_nanos() as f64 / hash.units() as f64
+            );
+        }
     }
 
     #[test]

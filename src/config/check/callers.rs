@@ -10,15 +10,7 @@ use crate::key_validity::{self, Validity};
 impl Check<'_> {
     pub(super) fn callers(&mut self) {
         let raw = self.raw;
-        for (index, client) in raw.clients.iter().enumerate() {
-            self.client(&format!("clients[{index}]"), client);
-        }
-        let clients = raw.clients.iter().enumerate();
-        self.unique(
-            "the client id",
-            clients.map(|(index, client)| (format!("clients[{index}].id"), client.id.as_str())),
-        );
-
+        self.clients();
         self.api_keys();
 
         for (index, issuer) in raw.trusted_issuers.iter().enumerate() {
@@ -29,6 +21,17 @@ impl Check<'_> {
         let trusted =
             trusted.map(|(index, issuer)| (format!("trusted_issuers[{index}].issuer"), issuer.issuer.as_str()));
         self.unique("the issuer", own.chain(trusted));
+    }
+
+    pub(super) fn clients(&mut self) {
+        for (index, client) in self.raw.clients.iter().enumerate() {
+            self.client(&format!("clients[{index}]"), client);
+        }
+        let clients = self.raw.clients.iter().enumerate();
+        self.unique(
+            "the client id",
+            clients.map(|(index, client)| (format!("clients[{index}].id"), client.id.as_str())),
+        );
     }
 
     pub(super) fn api_keys(&mut self) {

@@ -10,7 +10,8 @@ use super::FilePath;
 #[serde(deny_unknown_fields)]
 pub struct Accounts {
     /// A YAML file: a list of {username, password: "$argon2id$...", subject}. `wicketgate hash-password` makes its
-    /// lines.
+    /// lines. Or an htpasswd file: `name:hash` lines, where the name is also the subject. Hashes are argon2id, bcrypt,
+    /// scrypt, PBKDF2 or SHA-crypt.
     pub file: Option<FilePath>,
     /// Find accounts of the file regardless of letter case, width and surrounding spaces of the name (trim, NFKC, case
     /// fold).

@@ -14,8 +14,8 @@ use crate::config::scalar::{Duration, Network};
 pub struct Client {
     /// Its `client_id`.
     pub id: String,
-    /// The argon2id hashes of its secrets; several may be valid at once. Made by `wicketgate new client-secret`. An old
-    /// one ends by itself with ` until 2026-12-01T00:00:00Z` behind it.
+    /// The hashes of its secrets; several may be valid at once. Made by `wicketgate new client-secret`, or of another
+    /// kind: bcrypt, scrypt, PBKDF2, SHA-crypt. An old one ends by itself with ` until 2026-12-01T00:00:00Z` behind it.
     pub secrets: Option<Vec<String>>,
     /// The public keys of its assertions (`private_key_jwt`, RFC 7523): the https address of its JWK set, {file: PATH},
     /// or {pem: PATH}.
