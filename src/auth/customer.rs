@@ -8,6 +8,7 @@ use super::credentials::{PresentedCustomer, readable};
 use super::introspection::{Inspected, Inspection};
 use super::jwt::TokenKind;
 use super::jwt::forwarded_claims::ForwardedClaims;
+use super::requirements::Requirements;
 use super::token_binding::is_held_by_customer;
 use super::token_cache::CachedVerdict;
 use super::verdict::{Identity, VerifiedToken};
@@ -20,18 +21,21 @@ impl Authenticator {
     pub(super) fn customer(
         &self,
         presented: &PresentedCustomer<'_>,
-        isolated_audience: Option<&str>,
+        requirements: &Requirements,
         context: &mut AuthContext<'_>,
     ) -> Result<(Identifier, Option<Arc<ForwardedClaims>>), Refusal> {
         let mut claims = None;
         let by_token = match &presented.token {
             Some(Ok(token)) => {
                 let found = self.customer_token(token.as_bytes(), context).map_err(Refusal::CustomerToken)?;
-                // Also of a token that was verified before, on a listener for another audience.
-                let mut fits = if found.isolated_audience.as_deref() == isolated_audience {
-                    Ok(())
-                } else {
+                // Also of a token that was verified before, on a listener for another audience or a route of other
+                // issuers.
+                let mut fits = if found.isolated_audience != requirements.isolated_audience {
                     Err(TokenFault::Audience)
+                } else if !requirements.accepts(found.issuer) {
+                    Err(TokenFault::Issuer)
+                } else {
+                    Ok(())
                 };
                 if fits.is_ok() && (found.binding.is_some() || presented.with_proof) {
                     fits = is_held_by_customer(found.binding, token.as_bytes(), context);

@@ -59,6 +59,26 @@ impl<'a> Compact<'a> {
         self.claims.get("iss")?.as_str()
     }
 
+    /// Returns whether its claims are as all of these say.
+    pub(super) fn meets(&self, rules: &[ClaimRule]) -> bool {
+        rules.iter().all(|rule| rule.holds(&self.claims))
+    }
+
+    /// The scopes in this claim. See [`claims::scopes_of`].
+    pub(super) fn scopes(&self, claim: &ClaimPath) -> Result<Vec<String>, TokenFault> {
+        claims::scopes_of(&self.claims, claim)
+    }
+
+    /// All of its audiences, of a token that was verified.
+    pub(super) fn audiences(&self) -> Vec<String> {
+        let named = match self.claims.get("aud") {
+            Some(value @ Value::String(_)) => std::slice::from_ref(value),
+            Some(Value::Array(values)) => values,
+            _ => &[],
+        };
+        named.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
     /// A claim that is a string.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.claims.get(name)?.as_str()
@@ -220,6 +240,11 @@ impl Verifier {
     /// Takes only tokens whose `typ` is one of these; `None` stands for a missing one.
     pub fn of_types(self, types: impl IntoIterator<Item = Option<String>>) -> Self {
         Self { types: types.into_iter().map(|name| name.map(|name| plain_type(&name))).collect(), ..self }
+    }
+
+    /// Takes this claim for the subject.
+    pub fn of_subject(self, subject: ClaimPath) -> Self {
+        Self { subject, ..self }
     }
 
     /// Takes only tokens that were issued for at most so many seconds.

@@ -111,14 +111,20 @@ impl Default for VerifiedTokens {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::auth::requirements::IssuerNumber;
     use crate::auth::verdict::Identity;
     use crate::customer::Identifier;
     use crate::state::revocation::{Issued, Rule, Subject};
 
     fn keep(verified: &mut VerifiedTokens, token: &str, ends: u64) {
         let customer = Identifier::from_store("t1-x");
-        let verdict =
-            VerifiedToken::Customer(Identity { customer, isolated_audience: None, binding: None, claims: None });
+        let verdict = VerifiedToken::Customer(Identity {
+            customer,
+            issuer: IssuerNumber::OWN,
+            isolated_audience: None,
+            binding: None,
+            claims: None,
+        });
         let marks = Marks {
             id: "id".into(),
             earlier_id: Some("earlier".into()),

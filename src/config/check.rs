@@ -5,6 +5,7 @@
 mod backends;
 mod callers;
 mod certificates;
+mod client_role;
 mod cors;
 mod direct_responses;
 mod errors;

@@ -7,6 +7,7 @@
 mod backend;
 mod callers;
 mod certificate;
+mod client_role;
 mod cors;
 mod direct_response;
 mod error_body;
@@ -38,6 +39,7 @@ pub use backend::{
 };
 pub use callers::{ApiKey, Client, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
+pub use client_role::{ClientRole, IssuerRole};
 pub use cors::Cors;
 pub use direct_response::{Respond, RouteRedirect};
 pub use error_body::{ErrorBody, StatusMatch, Statuses};
