@@ -363,6 +363,7 @@ fn route() -> Route {
         retry: Retry::Never,
         retry_on: None,
         direct: None,
+        metadata_address: None,
         errors: None,
         forward: Vec::new(),
         pass_unauthorized: false,

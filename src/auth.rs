@@ -4,6 +4,7 @@ pub mod attribution;
 mod caller;
 pub mod client;
 pub mod client_assertion;
+pub mod client_role;
 mod context;
 pub mod credentials;
 mod customer;
@@ -12,6 +13,7 @@ pub mod introspection;
 pub mod jwt;
 pub mod redirect_uris;
 pub mod requirements;
+mod system_token;
 #[cfg(test)]
 mod tests;
 pub mod tls;
@@ -42,9 +44,9 @@ pub use credentials::api_key::{ApiKey, ApiKeyVersion};
 use credentials::cookie::CookieKeys;
 use credentials::{CredentialPlaces, PresentedCustomer, after_scheme, cookies, readable, single, text_of, with_proof};
 use customer::ProvedClient;
-use introspection::Inspected;
+use introspection::{Inspected, Inspection};
 use jwt::{TokenKind, Verifier};
-pub use requirements::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
+pub use requirements::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, IssuerNumber, Requirements};
 use token_binding::is_held;
 use token_cache::CachedVerdict;
 use trusted_issuer::TrustedIssuers;
@@ -261,12 +263,14 @@ impl Authenticator {
             _ => after_scheme(authorization, Some("Bearer"))?,
         };
         let access = self.access_token(token, context)?;
-        // Also of a token that was verified before, on a route for another audience.
-        if *access.audience == *requirements.audience {
-            return Ok(access);
-        }
+        // Also of a token that was verified before, on a route for another audience or of other issuers.
+        let fault = match access.is_for(requirements) {
+            true if requirements.accepts(access.issuer) => return Ok(access),
+            true => TokenFault::Issuer,
+            false => TokenFault::Audience,
+        };
         context.known.client = Some(access.client);
-        Err(TokenFault::Audience)
+        Err(fault)
     }
 
     /// An access token that is good, whomever of us it is for.
@@ -279,8 +283,9 @@ impl Authenticator {
         }
         let token = readable(token)?;
         let generation = revocations.generation();
-        let Inspected { verdict, marks, claims, .. } =
-            self.access_token_of(token, context.now, revocations, &mut context.known)?;
+        let ask = (!context.learned.client_keys).then_some(&mut context.ask);
+        let inspection = Inspection { now: context.now, revocations, accounts: None, known: &mut context.known };
+        let Inspected { verdict, marks, claims, .. } = self.access_token_of(token, inspection, ask)?;
         let VerifiedToken::Access(access) = verdict.clone() else { return Err(TokenFault::Type) };
         context.verified.keep(TokenKind::Access, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
         Ok(access)

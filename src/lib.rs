@@ -93,12 +93,14 @@
 //! | row | room | contents |
 //! |--:|---|---|
 //! | 6 | `customer` | customer token or session cookie -> identifier |
+//! | 6 | `system_token` | system tokens of trusted issuers -> client |
 //! | 5 | `caller` | the proved caller |
 //! | 5 | `introspection` | verdict on a token for introspection, revocation and logout |
 //! | 5 | `token_binding` | tokens bound to a certificate or a DPoP key |
 //! | 4 | `context` | context of a check, pending lookups |
 //! | 3 | `client` | clients (API consumers) |
-//! | 2 | `trusted_issuer` | issuers besides this gateway |
+//! | 3 | `trusted_issuer` | issuers besides this gateway |
+//! | 2 | `client_role` | how system tokens of an issuer name their client |
 //! | 3 | `token_cache` | verified tokens of a worker |
 //! | 2 | `client_assertion` | `private_key_jwt` |
 //! | 2 | `dpop` | DPoP proofs (RFC 9449), parsed and verified |

@@ -39,8 +39,10 @@ pub struct AuthContext<'a> {
 pub enum PendingLookup {
     /// A session, from the store.
     Store(SessionDigest),
-    /// The keys of an issuer.
+    /// The keys of an issuer, for a customer's token.
     Issuer(Arc<PublishedKeys>),
+    /// The keys of an issuer, for a client's token.
+    ClientIssuer(Arc<PublishedKeys>),
 }
 
 /// Results of lookups for a request.
@@ -48,6 +50,8 @@ pub enum PendingLookup {
 pub struct LookupResult {
     /// A session, from the store.
     pub session: Option<(SessionDigest, Option<Session>)>,
-    /// The keys of an issuer have been asked for, with any result.
+    /// The keys of the customer's issuer have been asked for, with any result.
     pub keys: bool,
+    /// The same of the client's issuer.
+    pub client_keys: bool,
 }

@@ -36,15 +36,17 @@ impl Authenticator {
         context: &mut AuthContext<'_>,
     ) -> Result<(Identifier, Option<Arc<ForwardedClaims>>), Refusal> {
         let mut claims = None;
-        let isolated_audience = requirements.isolated_audience.as_deref();
         let by_token = match &presented.token {
             Some(Ok(token)) => {
                 let found = self.customer_token(token.as_bytes(), context).map_err(Refusal::CustomerToken)?;
-                // Also of a token that was verified before, on a listener for another audience.
-                let mut fits = if found.isolated_audience.as_deref() == isolated_audience {
-                    Ok(())
-                } else {
+                // Also of a token that was verified before, on a listener for another audience or a route of other
+                // issuers.
+                let mut fits = if found.isolated_audience != requirements.isolated_audience {
                     Err(TokenFault::Audience)
+                } else if !requirements.accepts(found.issuer) {
+                    Err(TokenFault::Issuer)
+                } else {
+                    Ok(())
                 };
                 if let Some(delegate) = &found.delegate {
                     context.known.client = Some(Arc::clone(&delegate.client));

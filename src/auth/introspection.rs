@@ -7,7 +7,7 @@ use super::attribution::Attribution;
 use super::context::PendingLookup;
 use super::credentials::readable;
 use super::jwt::{self, Compact, Verifier};
-use super::trusted_issuer::TrustedIssuer;
+use super::requirements::IssuerNumber;
 use super::verdict::{Access, Delegate, Identity, Marks, VerifiedToken};
 use crate::customer::Identifier;
 use crate::refusal::TokenFault;
@@ -90,12 +90,31 @@ impl Authenticator {
         let token = readable(token.as_bytes())?;
         let compact = Compact::parse(token)?;
         if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
-            match self.access_token_of(token, now, state.revocations(), &mut Attribution::default()) {
+            let inspection = Inspection {
+                now,
+                revocations: state.revocations(),
+                accounts: None,
+                known: &mut Attribution::default(),
+            };
+            match self.own_access_token_of(&compact, token, inspection) {
                 Err(TokenFault::Type) => {}
                 decided => return decided,
             }
+        } else if self.issuer_of_clients(&compact).is_some_and(|issuer| issuer.is_of_client(&compact)) {
+            return self.inspect_system_token(token, now, state).await;
         }
         self.inspect_customer(token, now, state, purpose, &mut Attribution::default()).await
+    }
+
+    /// The same of a trusted issuer's system token.
+    async fn inspect_system_token(&self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
+        let revocations = state.revocations();
+        let (mut ask, mut known) = (None, Attribution::default());
+        let first = Inspection { now, revocations, accounts: None, known: &mut known };
+        let decided = self.access_token_of(token, first, Some(&mut ask));
+        let Some(PendingLookup::ClientIssuer(keys)) = ask else { return decided };
+        keys.ask().await;
+        self.access_token_of(token, Inspection { now, revocations, accounts: None, known: &mut known }, None)
     }
 
     /// The same of a customer's token. Whose it is, is noted in `known` where it is authentic, good or not.
@@ -121,18 +140,32 @@ impl Authenticator {
         self.customer_token_of(token, Inspection { now, revocations, accounts, known }, None)
     }
 
-    /// Verdict on an access token for any of our audiences. The client of an authentic token is noted in `known`.
+    /// Verdict on a client's token, of this gateway or of a trusted issuer, whomever of us it is for. The client of an
+    /// authentic token is noted. `ask`: see [`Authenticator::system_token_of`].
     pub(super) fn access_token_of(
         &self,
         token: &str,
-        now: u64,
-        revocations: &Revocations,
-        known: &mut Attribution,
+        inspection: Inspection<'_>,
+        ask: Option<&mut Option<PendingLookup>>,
     ) -> Result<Inspected, TokenFault> {
-        let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
         let compact = Compact::parse(token)?;
+        match self.issuer_of_clients(&compact) {
+            Some(issuer) => self.system_token_of(issuer, (&compact, token), inspection, ask),
+            None => self.own_access_token_of(&compact, token, inspection),
+        }
+    }
+
+    /// Verdict on an access token of this gateway, for any of our audiences.
+    fn own_access_token_of(
+        &self,
+        compact: &Compact<'_>,
+        token: &str,
+        inspection: Inspection<'_>,
+    ) -> Result<Inspected, TokenFault> {
+        let Inspection { now, revocations, known, .. } = inspection;
+        let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
         let claims =
-            verifier.verify_for(&compact, now, |token| known.client = token.text("client_id").map(Arc::from))?;
+            verifier.verify_for(compact, now, |token| known.client = token.text("client_id").map(Arc::from))?;
         let marks = Marks::of(&claims, verifier.issuer(), true, token);
         let id = claims.client_id.as_deref().ok_or(TokenFault::Malformed)?;
         let mut refused = |fault| {
@@ -148,7 +181,9 @@ impl Authenticator {
         let verdict = VerifiedToken::Access(Access {
             // A name of this worker's own: workers that count references to the same one wait for each other.
             client: Arc::from(&*client.id),
+            issuer: IssuerNumber::OWN,
             audience: claims.audience.as_str().into(),
+            foreign: None,
             scopes: scopes.map(str::to_owned).collect(),
             certificate: client.certificate.clone(),
             binding: claims.binding,
@@ -180,12 +215,23 @@ impl Authenticator {
         let mut note = |verifier: &Verifier, token: &Compact<'_>| {
             known.customer = verifier.subject_of(token).and_then(|subject| named(verifier, subject).ok());
         };
-        let (verifier, claims) = match (own, self.trusted.find(issuer)) {
-            (Some(own), _) => (own, own.verify_for(&compact, now, |token| note(own, token))?),
-            (None, Some(TrustedIssuer { verifier })) => {
-                (verifier, of_other_issuer(verifier, &compact, now, ask, note)?)
+        let (number, verifier, claims) = match (own, self.trusted.find(issuer)) {
+            (Some(own), _) => (IssuerNumber::OWN, own, own.verify_for(&compact, now, |token| note(own, token))?),
+            (None, Some(issuer)) if issuer.customers => {
+                // A client's token stands for no customer, whatever its subject is.
+                let is_of_client = issuer.is_of_client(&compact);
+                let note = |verifier: &Verifier, token: &Compact<'_>| {
+                    if !is_of_client {
+                        note(verifier, token)
+                    }
+                };
+                let claims = of_other_issuer(&issuer.verifier, &compact, now, ask, note)?;
+                if is_of_client {
+                    return Err(TokenFault::Type);
+                }
+                (issuer.number, &issuer.verifier, claims)
             }
-            (None, None) => return Err(TokenFault::Issuer),
+            (None, _) => return Err(TokenFault::Issuer),
         };
         if own.is_some() && accounts.is_some_and(|accounts| !accounts.admit(claims.account)) {
             known.customer = named(verifier, &claims.subject).ok();
@@ -196,13 +242,22 @@ impl Authenticator {
             Some(_) => self.delegate_of(&claims).inspect_err(|_| known.customer = Some(customer.clone()))?,
             None => None,
         };
+        // One that was given for another issuer's token opens no route that does not accept that one.
+        let given_for = claims.delegation.as_ref().and_then(|delegation| delegation.given_for.as_deref());
+        let number = given_for.and_then(|iss| self.trusted.find(iss)).map_or(number, |issuer| issuer.number);
         let isolated_audience = self.apart_of(&claims).cloned();
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
             .also_known_as(self.previous_of(&customer, now))
             .counted_for(isolated_audience.as_deref().unwrap_or(&self.audience));
         let (binding, forwarded) = (claims.binding, claims.forwarded.clone());
-        let verdict =
-            VerifiedToken::Customer(Identity { customer, isolated_audience, binding, claims: forwarded, delegate });
+        let verdict = VerifiedToken::Customer(Identity {
+            customer,
+            issuer: number,
+            isolated_audience,
+            binding,
+            claims: forwarded,
+            delegate,
+        });
         revocations.note(marks.issued, now);
         if marks.are_revoked(&verdict, revocations) {
             known.customer = verdict.customer().cloned();

@@ -7,6 +7,15 @@ use http::HeaderName;
 use super::{API_KEY, CUSTOMER_AUTH};
 use crate::json_body::Pointer;
 
+/// Number of an issuer: 0 is this gateway, then `trusted_issuers` in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IssuerNumber(pub u32);
+
+impl IssuerNumber {
+    /// This gateway.
+    pub const OWN: Self = Self(0);
+}
+
 /// Requirements of a route on its callers.
 #[derive(Debug, Default)]
 pub struct Requirements {
@@ -22,6 +31,10 @@ pub struct Requirements {
     pub api_key_header: ApiKeyHeader,
     /// The audience that the access token must have, and the token by which a client acts for a customer.
     pub audience: String,
+    /// The audience is set for the route or its listener, so that tokens of trusted issuers must have it too.
+    pub is_audience_set: bool,
+    /// The issuers whose tokens it accepts; `None`: all.
+    pub issuers: Option<Box<[IssuerNumber]>>,
     /// Requirement of a DPoP proof.
     pub proof: DpopRequirement,
     /// Whom the customer's token must be for, where that is an audience set apart; else it must be for none of those.
@@ -30,6 +43,13 @@ pub struct Requirements {
     pub scopes: Vec<String>,
     /// Places of the customer's token.
     pub customer_token_sources: Vec<CustomerTokenSource>,
+}
+
+impl Requirements {
+    /// Returns whether tokens of this issuer are accepted.
+    pub(super) fn accepts(&self, issuer: IssuerNumber) -> bool {
+        self.issuers.as_ref().is_none_or(|issuers| issuers.contains(&issuer))
+    }
 }
 
 /// Requirement of a DPoP proof (RFC 9449).

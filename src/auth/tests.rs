@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::attribution::Attribution;
+use super::client_role::ClientRole;
 use super::jwt::algorithm::Algorithm;
-use super::jwt::claims::ClaimPath;
+use super::jwt::claims::{ClaimPath, ClaimRule, ExpectedClaim};
 use super::jwt::jwk_set::JwkSet;
 use super::jwt::signing_keys::{NewKey, SigningKeys};
 use super::redirect_uris::RedirectUris;
@@ -61,6 +62,18 @@ fn deriver() -> Deriver {
     Deriver::new(IdentifierKey::parse(&Secret::new(text.as_bytes())).unwrap(), Mode::Traceable)
 }
 
+/// An issuer of customers' and of system tokens.
+fn trusted_issuer(verifier: Verifier) -> TrustedIssuer {
+    let app = ExpectedClaim::OneOf(vec![json!("app")]);
+    let role = ClientRole {
+        verifier: verifier.clone().of_subject(ClaimPath::parse("azp")),
+        scopes: ClaimPath::parse("roles"),
+        any: false,
+        rules: vec![ClaimRule { claim: ClaimPath::parse("idtyp"), expected: app }],
+    };
+    TrustedIssuer { number: IssuerNumber(1), verifier, customers: true, clients: Some(Box::new(role)) }
+}
+
 fn world() -> World {
     let (old, new, theirs) = (pem(), pem(), pem());
     let (signs_old, signs_new, they_sign) = (keys(&[&old]), keys(&[&new]), keys(&[&theirs]));
@@ -98,7 +111,7 @@ fn world() -> World {
         Authenticator {
             access: Some(Verifier::own(TokenKind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
             own: Some(Verifier::own(TokenKind::Customer, US.to_owned(), audience.clone(), keys, SKEW)),
-            trusted: trusts.then(|| (THEM.to_owned(), TrustedIssuer { verifier: trusted })).into_iter().collect(),
+            trusted: trusts.then(|| (THEM.to_owned(), trusted_issuer(trusted))).into_iter().collect(),
             clients: clients.iter().map(client).collect(),
             deriver: Some(deriver),
             ..Authenticator::default()
@@ -131,6 +144,8 @@ fn world() -> World {
         customer(&signs_new, json!({ "exp": START + 40 })),
         customer(&they_sign, json!({ "iss": THEM, "sub": "bob" })),
         customer(&they_sign, json!({})),
+        customer(&they_sign, json!({ "iss": THEM, "sub": "app", "azp": "asapp", "idtyp": "app", "roles": ["pay"] })),
+        customer(&they_sign, json!({ "iss": THEM, "sub": "bob", "azp": "asapp", "roles": ["pay"] })),
         good[..good.len() - 1].to_owned(),
         format!("{good}A"),
         format!("{good} "),
@@ -160,6 +175,12 @@ fn world() -> World {
             Requirements { client: true, audience: usual(), scopes: vec!["pay".to_owned()], ..Requirements::default() },
             Requirements { client: true, audience: usual(), ..Requirements::default() },
             Requirements { client: true, audience: "reports".to_owned(), ..Requirements::default() },
+            Requirements {
+                client: true,
+                issuers: Some(Box::new([IssuerNumber(1)])),
+                scopes: vec!["pay".to_owned()],
+                ..Requirements::default()
+            },
             Requirements { customer: true, customer_token_sources: from_header(), ..Requirements::default() },
             Requirements {
                 customer: true,

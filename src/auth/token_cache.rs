@@ -111,6 +111,7 @@ impl Default for VerifiedTokens {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::auth::requirements::IssuerNumber;
     use crate::auth::verdict::Identity;
     use crate::customer::Identifier;
     use crate::state::revocation::{Issued, Rule, Subject};
@@ -119,6 +120,7 @@ mod tests {
         let customer = Identifier::from_store("t1-x");
         let verdict = VerifiedToken::Customer(Identity {
             customer,
+            issuer: IssuerNumber::OWN,
             isolated_audience: None,
             binding: None,
             claims: None,

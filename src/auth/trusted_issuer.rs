@@ -2,13 +2,28 @@
 
 use std::collections::HashMap;
 
-use super::jwt::Verifier;
+use super::client_role::ClientRole;
+use super::jwt::{Compact, Verifier};
+use super::requirements::IssuerNumber;
 
 /// An issuer besides this gateway.
 #[derive(Debug, Clone)]
 pub struct TrustedIssuer {
+    /// Its number.
+    pub number: IssuerNumber,
     /// Checks its customers' tokens.
     pub verifier: Verifier,
+    /// It issues customers' tokens.
+    pub customers: bool,
+    /// It issues system tokens.
+    pub clients: Option<Box<ClientRole>>,
+}
+
+impl TrustedIssuer {
+    /// Returns whether a token of this issuer is a client's rather than a customer's.
+    pub(super) fn is_of_client(&self, token: &Compact<'_>) -> bool {
+        self.clients.as_ref().is_some_and(|role| role.is_of_client(token))
+    }
 }
 
 /// The trusted issuers, by `iss`.
@@ -24,6 +39,11 @@ impl TrustedIssuers {
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &TrustedIssuer)> {
         self.0.iter().map(|(iss, issuer)| (iss.as_str(), issuer))
+    }
+
+    /// Returns whether a client that is not configured could have this name: `ISSUER#ID`.
+    pub fn could_name_client(&self, name: &str) -> bool {
+        self.0.values().filter_map(|issuer| issuer.clients.as_ref()).any(|role| role.could_be_named(name))
     }
 }
 

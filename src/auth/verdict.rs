@@ -7,7 +7,7 @@ use super::credentials::api_key;
 use super::jwt::Claims;
 use super::jwt::confirmation::Binding;
 use super::jwt::forwarded_claims::ForwardedClaims;
-use super::requirements::Requirements;
+use super::requirements::{IssuerNumber, Requirements};
 use super::tls::certificate::CertificateName;
 use crate::customer::Identifier;
 use crate::hex::hex;
@@ -38,8 +38,12 @@ impl VerifiedToken {
 pub struct Access {
     /// The client.
     pub client: Arc<str>,
+    /// The issuer of its token.
+    pub issuer: IssuerNumber,
     /// Its audience.
     pub audience: Arc<str>,
+    /// The audiences of a trusted issuer's token; `None` for one of ours.
+    pub foreign: Option<Arc<ForeignAudiences>>,
     /// Its scopes.
     pub scopes: Arc<[String]>,
     /// The client's certificate, which must be that of the connection. Each request is held against it.
@@ -48,7 +52,25 @@ pub struct Access {
     pub binding: Option<Binding>,
 }
 
+/// The audiences of a trusted issuer's system token.
+#[derive(Debug)]
+pub struct ForeignAudiences {
+    /// All that the token names.
+    pub all: Vec<String>,
+    /// One of them is set apart: it is good only where that is required.
+    pub is_isolated: bool,
+}
+
 impl Access {
+    /// Returns whether it is for a route with these requirements.
+    pub(super) fn is_for(&self, requirements: &Requirements) -> bool {
+        match &self.foreign {
+            None => *self.audience == *requirements.audience,
+            Some(foreign) if requirements.is_audience_set => foreign.all.contains(&requirements.audience),
+            Some(foreign) => !foreign.is_isolated,
+        }
+    }
+
     /// The scopes among these that the token lacks, separated by spaces; `None` where it has all.
     pub(super) fn lacks(&self, scopes: &[String]) -> Option<Box<str>> {
         lacking(&self.scopes, scopes)
@@ -60,6 +82,8 @@ impl Access {
 pub struct Identity {
     /// The customer.
     pub customer: Identifier,
+    /// The issuer of its token.
+    pub issuer: IssuerNumber,
     /// Whom it is for, where that is an audience set apart.
     pub isolated_audience: Option<Arc<str>>,
     /// The key that it is bound to, checked with each request.

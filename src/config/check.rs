@@ -6,6 +6,7 @@ mod authorization_code;
 mod backends;
 mod callers;
 mod certificates;
+mod client_role;
 mod cors;
 mod direct_responses;
 mod errors;

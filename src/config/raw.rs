@@ -8,6 +8,7 @@ mod accounts;
 mod backend;
 mod callers;
 mod certificate;
+mod client_role;
 mod cors;
 mod direct_response;
 mod error_body;
@@ -40,6 +41,7 @@ pub use backend::{
 };
 pub use callers::{ApiKey, Client, GrantType, Pkce, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
+pub use client_role::{ClientRole, IssuerRole};
 pub use cors::Cors;
 pub use direct_response::{Respond, RouteRedirect};
 pub use error_body::{ErrorBody, StatusMatch, Statuses};

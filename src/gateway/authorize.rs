@@ -119,6 +119,10 @@ impl Gateway {
                 keys.ask().await;
                 into.learned.keys = true;
             }
+            PendingLookup::ClientIssuer(keys) => {
+                keys.ask().await;
+                into.learned.client_keys = true;
+            }
             PendingLookup::Store(digest) => {
                 let told = self.shared.state.fetch(&digest).await;
                 into.failed = told.as_ref().err().map(|_| Refusal::StateUnavailable);

@@ -28,7 +28,8 @@ pub fn tenants(raw: &Raw) -> Vec<Tenant<'_>> {
     let named = raw.identifier.as_ref().and_then(|identifier| identifier.tenant.as_deref());
     let issuer = raw.issuer.as_ref().map(|issuer| issuer.url.as_str());
     let own = named.or(issuer).map(|tenant| Tenant { issuer, tenant, is_own: true });
-    let of_others = raw.trusted_issuers.iter().map(|trusted| {
+    let of_customers = raw.trusted_issuers.iter().filter(|trusted| trusted.is_for(raw::IssuerRole::Customer));
+    let of_others = of_customers.map(|trusted| {
         let issuer = trusted.issuer.as_str();
         Tenant { issuer: Some(issuer), tenant: trusted.tenant.as_deref().unwrap_or(issuer), is_own: false }
     });

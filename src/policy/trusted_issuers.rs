@@ -1,9 +1,11 @@
-//! Trusted issuers of customers' tokens, read.
+//! Trusted issuers, read.
 
 use serde_json::Value;
 
 use super::ca_certificates::Authorities;
 use super::remote_jwks::{self, JwksFault, JwksRegistry, Publisher};
+use crate::auth::IssuerNumber;
+use crate::auth::client_role::ClientRole;
 use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::claims::{ClaimPath, ClaimRule, ExpectedClaim};
 use crate::auth::jwt::jwk_set::JwkSet;
@@ -25,12 +27,46 @@ pub(super) fn read(
         let at = format!("trusted_issuers[{number}]");
         match read_keys(config, authorities, issuer, registry) {
             Ok(keys) => {
-                trusted.push((issuer.issuer.clone(), TrustedIssuer { verifier: verifier(issuer, keys) }));
+                trusted.push((issuer.issuer.clone(), trusted_issuer(issuer, number, keys)));
             }
             Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
         }
     }
     trusted.into_iter().collect()
+}
+
+fn trusted_issuer(issuer: &raw::TrustedIssuer, number: usize, keys: Keys) -> TrustedIssuer {
+    let is_for_clients = issuer.is_for(raw::IssuerRole::Client);
+    TrustedIssuer {
+        number: issuer_number(number),
+        clients: issuer.client.as_ref().filter(|_| is_for_clients).map(|role| {
+            let verifier = verifier(issuer, keys.clone()).of_subject(ClaimPath::parse(&role.id));
+            Box::new(ClientRole {
+                verifier,
+                scopes: ClaimPath::parse(&role.scopes),
+                any: role.any,
+                rules: role.claims.iter().map(|(claim, rule)| claim_rule(claim, rule)).collect(),
+            })
+        }),
+        customers: issuer.is_for(raw::IssuerRole::Customer),
+        verifier: verifier(issuer, keys),
+    }
+}
+
+/// The number of the issuer at this place in `trusted_issuers`.
+fn issuer_number(place: usize) -> IssuerNumber {
+    IssuerNumber(u32::try_from(place + 1).unwrap_or(u32::MAX))
+}
+
+/// The issuers of these names, for `routes[].issuers`; `None` for all.
+pub(super) fn numbers_of(raw: &raw::Raw, named: &[String]) -> Option<Box<[IssuerNumber]>> {
+    let number = |name: &String| {
+        if raw.issuer.as_ref().is_some_and(|own| own.url == *name) {
+            return Some(IssuerNumber::OWN);
+        }
+        raw.trusted_issuers.iter().position(|issuer| issuer.issuer == *name).map(issuer_number)
+    };
+    (!named.is_empty()).then(|| named.iter().filter_map(number).collect())
 }
 
 fn verifier(issuer: &raw::TrustedIssuer, keys: Keys) -> Verifier {
@@ -58,6 +94,7 @@ fn claim_rule(claim: &str, rule: &raw::ClaimRule) -> ClaimRule {
         raw::ClaimRule::OneOf(values) => ExpectedClaim::OneOf(values.iter().map(value).collect()),
         raw::ClaimRule::Contains(one) => ExpectedClaim::Contains(value(one)),
         raw::ClaimRule::Present(_) => ExpectedClaim::Present,
+        raw::ClaimRule::Absent(_) => ExpectedClaim::Absent,
     };
     ClaimRule { claim: ClaimPath::parse(claim), expected }
 }

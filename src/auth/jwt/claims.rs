@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::jws::Members;
+use crate::refusal::TokenFault;
 
 /// Path of a claim: its name, or a JSON pointer (RFC 6901) for one within another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +46,13 @@ pub enum ExpectedClaim {
     Contains(Value),
     /// Anything but `null`.
     Present,
+    /// Not there at all, also not as `null`.
+    Absent,
 }
 
 impl ClaimRule {
     pub(super) fn holds(&self, claims: &Members) -> bool {
-        let Some(found) = self.claim.find(claims) else { return false };
+        let Some(found) = self.claim.find(claims) else { return self.expected == ExpectedClaim::Absent };
         match (&self.expected, found) {
             (ExpectedClaim::OneOf(values), found) => values.contains(found),
             (ExpectedClaim::Contains(value), Value::Array(list)) => list.contains(value),
@@ -58,8 +61,31 @@ impl ClaimRule {
             }
             (ExpectedClaim::Contains(_), _) => false,
             (ExpectedClaim::Present, found) => !found.is_null(),
+            (ExpectedClaim::Absent, _) => false,
         }
     }
+}
+
+/// Most scopes of a token.
+const MOST_SCOPES: usize = 1_000;
+
+/// The scopes of a token: a list of words, or words separated by spaces. A claim that is not there has none.
+///
+/// # Errors
+/// [`TokenFault::Malformed`]: the claim is something else, or too much.
+pub(super) fn scopes_of(claims: &Members, claim: &ClaimPath) -> Result<Vec<String>, TokenFault> {
+    let scopes: Vec<String> = match claim.find(claims) {
+        None => Vec::new(),
+        Some(Value::String(words)) => {
+            words.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).take(MOST_SCOPES + 1).collect()
+        }
+        Some(Value::Array(list)) => {
+            let words = list.iter().take(MOST_SCOPES + 1).map(|word| word.as_str().map(str::to_owned));
+            words.collect::<Option<_>>().ok_or(TokenFault::Malformed)?
+        }
+        Some(_) => return Err(TokenFault::Malformed),
+    };
+    if scopes.len() > MOST_SCOPES { Err(TokenFault::Malformed) } else { Ok(scopes) }
 }
 
 #[cfg(test)]
@@ -94,6 +120,35 @@ mod tests {
             ["nobody", "nothing", "/realm_access/role", "realm_access/roles", "/tenant/x", "/realm_access/roles/2"]
         {
             assert!(!holds(missing, ExpectedClaim::Present), "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_absent_only_where_it_is_not_there_at_all() {
+        for absent in ["nobody", "/realm_access/role", "/tenant/x"] {
+            assert!(holds(absent, ExpectedClaim::Absent), "{absent}");
+        }
+        for there in ["tenant", "nothing", "/realm_access/roles/0"] {
+            assert!(!holds(there, ExpectedClaim::Absent), "{there}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_a_list_or_words_and_nothing_else() {
+        let claims = json!({
+            "words": "read  write ", "list": ["a b", "c"], "none": "", "number": 7, "null": null, "mixed": ["a", 7],
+            "many": vec!["a"; MOST_SCOPES + 1], "deep": { "roles": ["x"] },
+        });
+        let claims = Members::parse(claims.to_string().as_bytes()).unwrap();
+        let read = |claim: &str| scopes_of(&claims, &ClaimPath::parse(claim));
+        assert_eq!(read("words").unwrap(), ["read", "write"]);
+        assert_eq!(read("list").unwrap(), ["a b", "c"], "one entry, one scope");
+        assert_eq!(read("/deep/roles").unwrap(), ["x"]);
+        for empty in ["none", "nobody"] {
+            assert!(read(empty).unwrap().is_empty());
+        }
+        for odd in ["number", "null", "mixed", "many"] {
+            assert_eq!(read(odd), Err(TokenFault::Malformed), "{odd}");
         }
     }
 

@@ -97,6 +97,11 @@ impl Verifier {
         Self { types: types.into_iter().map(|name| name.map(|name| plain_type(&name))).collect(), ..self }
     }
 
+    /// Takes this claim for the subject.
+    pub fn of_subject(self, subject: ClaimPath) -> Self {
+        Self { subject, ..self }
+    }
+
     /// Takes only tokens that were issued for at most so many seconds.
     pub fn living_at_most(self, seconds: Option<u64>) -> Self {
         Self { longest_life: seconds, ..self }

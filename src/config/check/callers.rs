@@ -77,14 +77,8 @@ impl Check<'_> {
         }
     }
 
-    /// A client that is not public has at least one way to authenticate, and all that belongs to it.
+    /// The ways in which a client authenticates itself, and all that belongs to them.
     fn client_proof(&mut self, at: &str, client: &Client) {
-        let by_certificate = client.tls_client_auth.is_some() || !client.certificates.is_empty();
-        if client.secrets.is_none() && client.jwks.is_none() && !by_certificate && !client.public {
-            let help =
-                "run `wicketgate new client-secret` and add the hash that it prints under `secrets`, or add `jwks`";
-            self.add(at, "nothing says how this client proves itself", help);
-        }
         let secrets = format!("{at}.secrets");
         if let Some(hashes) = &client.secrets {
             self.not_empty(&secrets, hashes, "run `wicketgate new client-secret` and add the hash that it prints");

@@ -21,6 +21,12 @@ impl Route {
         listen.redirect.is_none() && (self.listen.is_empty() || is_named())
     }
 
+    /// Returns whether it accepts what this gateway issues: its tokens and session cookies.
+    pub fn accepts_own(&self, raw: &Raw) -> bool {
+        let is_own = |name: &String| raw.issuer.as_ref().is_some_and(|own| own.url == *name);
+        self.issuers.is_empty() || self.issuers.iter().any(is_own)
+    }
+
     /// The audience that its listeners set apart; all have the same one, or none.
     pub fn audience_apart<'a>(&'a self, raw: &'a Raw) -> Option<&'a str> {
         raw.listen.iter().find(|listen| self.is_served_on(listen))?.audience.as_deref()
@@ -76,6 +82,7 @@ impl Check<'_> {
         self.matchers(at, route);
         self.methods(at, route);
         self.requirements(at, route);
+        self.issuers_of(at, route);
         self.callers_networks(at, route);
         self.identifier_place(at, route);
         if let Some(places) = &route.customer_token_sources {

@@ -1,6 +1,6 @@
 //! Checks of `trusted_issuers`.
 
-use super::super::raw::{ClaimRule, Jwks, TrustedIssuer};
+use super::super::raw::{Jwks, TrustedIssuer};
 use super::super::scalar::Duration;
 use super::{Check, grammar};
 
@@ -33,19 +33,8 @@ impl Check<'_> {
         } else {
             self.claim_path(&subject, &issuer.subject);
         }
-        for (claim, rule) in &issuer.claims {
-            let at = format!("{at}.claims.{claim}");
-            self.claim_path(&at, claim);
-            match rule {
-                ClaimRule::OneOf(values) => {
-                    self.not_empty(&format!("{at}.one_of"), values, "name the values that are right");
-                }
-                ClaimRule::Present(false) => {
-                    self.add(&format!("{at}.present"), "a claim that must not be there proves nothing", "write true");
-                }
-                ClaimRule::Equals(_) | ClaimRule::Contains(_) | ClaimRule::Present(true) => {}
-            }
-        }
+        self.roles(at, issuer);
+        self.claim_rules(&format!("{at}.claims"), &issuer.claims);
         for (index, claim) in issuer.forward_claims.iter().enumerate() {
             self.claim_path(&format!("{at}.forward_claims[{index}]"), claim);
         }
@@ -115,7 +104,7 @@ impl Check<'_> {
         }
     }
 
-    fn claim_path(&mut self, at: &str, path: &str) {
+    pub(super) fn claim_path(&mut self, at: &str, path: &str) {
         if path.starts_with('/') {
             self.pointer(at, path);
         } else {

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::super::diagnostic::Suggestions;
-use super::super::raw::{Requirement, Route};
+use super::super::raw::{IssuerRole, Requirement, Route, TrustedIssuer};
 use super::super::{Config, Warning};
 use super::shown;
 use crate::plural::counted;
@@ -65,11 +65,23 @@ pub(in crate::config) fn routes(config: &Config) -> Vec<Warning> {
             let message = format!("{message}: whoever calls it is refused");
             warnings.push(config.warning(&format!("routes[{number}].{key}"), message, help));
         };
-        if requires(Requirement::Client) && (raw.access_token.is_none() || raw.clients.is_empty()) {
+        let issues = |role| {
+            let mut issuers = raw.trusted_issuers.iter();
+            issuers.any(|issuer| issuer.is_for(role) && is_accepted(route, issuer))
+        };
+        let is_of_client = requires(Requirement::Client) && !issues(IssuerRole::Client);
+        if is_of_client && !route.accepts_own(raw) {
+            let message = "this route requires `client`, and none of `issuers` issues such tokens";
+            warn("issuers", message.to_owned(), "add one whose `for` has client");
+        } else if is_of_client && (raw.access_token.is_none() || raw.clients.is_empty()) {
             let message = "this route requires `client`, and no `access_token` gives one of `clients` a token";
             warn("require", message.to_owned(), "add both, or remove the route");
         }
-        if requires(Requirement::Customer) && raw.login.is_none() && raw.trusted_issuers.is_empty() {
+        let is_of_customer = requires(Requirement::Customer) && !issues(IssuerRole::Customer);
+        if is_of_customer && !route.accepts_own(raw) {
+            let message = "this route requires `customer`, and none of `issuers` issues such tokens";
+            warn("issuers", message.to_owned(), "add one whose `for` has customer");
+        } else if is_of_customer && raw.login.is_none() {
             let message = "this route requires `customer`, and there is neither `login` nor `trusted_issuers`";
             warn("require", message.to_owned(), "add one of them, or remove the route");
         }
@@ -77,12 +89,45 @@ pub(in crate::config) fn routes(config: &Config) -> Vec<Warning> {
             let help = format!("add `{}` to `routes` of a key under `api_keys`", shown(&route.name));
             warn("require", "this route requires `api_key`, and no key opens it".to_owned(), &help);
         }
-        if let Some(audience) = audience_of(route).filter(|audience| !audiences.contains(audience)) {
+        let is_foreign = issues(IssuerRole::Client);
+        if let Some(audience) = audience_of(route).filter(|audience| !is_foreign && !audiences.contains(audience)) {
             let message = format!("no client may have a token for `{}`", shown(audience));
             warn("audience", message, "add it to `clients[].audiences`");
         }
     }
     warnings
+}
+
+/// Issuers of routes that are not there: no token of theirs passes.
+pub(in crate::config) fn issuers(config: &Config) -> Vec<Warning> {
+    let raw = config.raw();
+    let own = raw.issuer.iter().map(|issuer| issuer.url.as_str());
+    let names: Vec<&str> = own.chain(raw.trusted_issuers.iter().map(|issuer| issuer.issuer.as_str())).collect();
+    let mut suggestions = Suggestions::default();
+    let mut warnings = Vec::new();
+    for (number, route) in raw.routes.iter().enumerate() {
+        for (index, name) in route.issuers.iter().enumerate().filter(|(_, name)| !names.contains(&name.as_str())) {
+            let message = format!("there is no issuer `{}`: this route accepts no token of it", shown(name));
+            let help = suggestions.of(name, &names);
+            warnings.push(config.warning(&format!("routes[{number}].issuers[{index}]"), message, &help));
+        }
+    }
+    warnings
+}
+
+/// Clients that can neither prove themselves nor have a token of a trusted issuer.
+pub(in crate::config) fn clients(config: &Config) -> Vec<Warning> {
+    let raw = config.raw();
+    if raw.trusted_issuers.iter().any(|issuer| issuer.is_for(IssuerRole::Client)) {
+        return Vec::new();
+    }
+    let without = raw.clients.iter().enumerate().filter(|(_, client)| !client.can_authenticate() && !client.public);
+    let warning = |(index, _)| {
+        let message = "nothing says how this client proves itself: it gets no token";
+        let help = "run `wicketgate new client-secret` and add the hash that it prints under `secrets`, or add `jwks`";
+        config.warning(&format!("clients[{index}]"), message.to_owned(), help)
+    };
+    without.map(warning).collect()
 }
 
 /// The hosts of routes that none of their listeners serves.
@@ -116,6 +161,10 @@ pub(in crate::config) fn parts(config: &Config) -> Vec<Warning> {
         config.warning(&format!("readiness.require[{index}]"), message, "remove it, or correct the name")
     };
     parts.map(warning).collect()
+}
+
+fn is_accepted(route: &Route, issuer: &TrustedIssuer) -> bool {
+    route.issuers.is_empty() || route.issuers.contains(&issuer.issuer)
 }
 
 fn audience_of(route: &Route) -> Option<&str> {

@@ -17,6 +17,8 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     frequent_checks(config, &mut warnings);
     warnings.extend(unreachable::routes(config));
     warnings.extend(cors::unsent_cookies(config));
+    warnings.extend(unreachable::issuers(config));
+    warnings.extend(unreachable::clients(config));
     warnings.extend(unreachable::api_keys(config));
     warnings.extend(unreachable::parts(config));
     warnings.extend(unreachable::hosts(config));

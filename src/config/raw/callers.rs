@@ -146,6 +146,12 @@ impl Client {
         self.grant_types.as_deref().unwrap_or(&GrantType::ALL)
     }
 
+    /// Whether it has a way to authenticate itself.
+    pub fn can_authenticate(&self) -> bool {
+        let by_certificate = self.tls_client_auth.is_some() || !self.certificates.is_empty();
+        self.secrets.is_some() || self.jwks.is_some() || by_certificate
+    }
+
     /// The signature algorithms of its assertions.
     pub fn algorithms(&self) -> &[SignatureAlgorithm] {
         self.algorithms.as_deref().unwrap_or(&ASSERTION_ALGORITHMS)

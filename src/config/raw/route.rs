@@ -48,8 +48,13 @@ pub struct Route {
     /// The header of the API key.
     #[serde(default = "default_api_key_header")]
     pub api_key_header: String,
-    /// Required audience of the client's token. Default: `issuer.audience`.
+    /// Required audience of the client's token. Default: `issuer.audience`, and the `audiences` of a trusted issuer for its
+    /// system tokens.
     pub audience: Option<String>,
+    /// Issuers whose tokens it accepts, of clients and of customers: `issuer.url` or those of `trusted_issuers`. Session
+    /// cookies and client secrets belong to `issuer.url`. Empty: all.
+    #[serde(default)]
+    pub issuers: Vec<String>,
     /// Proof of possession (DPoP, RFC 9449) with each call: `optional` where the client's or the customer's token is
     /// bound to a key, `required` always. Default: key-bound tokens are refused.
     pub dpop: Option<Dpop>,

@@ -1,18 +1,24 @@
-//! Issuers of customers' tokens besides this gateway: `trusted_issuers`.
+//! Issuers of tokens besides this gateway: `trusted_issuers`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-use super::{FilePath, SecretRef};
+use super::client_role::default_roles;
+use super::{ClientRole, FilePath, IssuerRole, SecretRef};
 use crate::config::scalar::Duration;
 
-/// An issuer of customers' tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`.
+/// An issuer of tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedIssuer {
     /// The `iss` of its tokens, exactly.
     pub issuer: String,
+    /// Whose tokens it issues. With `client`, its system tokens open routes that require `client`.
+    #[serde(rename = "for", default = "default_roles")]
+    pub roles: Vec<IssuerRole>,
+    /// Its system tokens. Needed where `for` has `client`.
+    pub client: Option<ClientRole>,
     /// Its public keys: the https address of its JWK set, {file: PATH}, or {pem: PATH}.
     pub jwks: Option<Jwks>,
     /// Find the JWKS by OpenID Connect Discovery (RFC 8414).
@@ -128,6 +134,8 @@ pub enum ClaimRule {
     Contains(ClaimValue),
     /// Anything: `present: true`.
     Present(bool),
+    /// Not there at all: `absent: true`.
+    Absent(bool),
 }
 
 /// A value of a claim.
@@ -160,6 +168,13 @@ pub enum SignatureAlgorithm {
     HS256,
     HS384,
     HS512,
+}
+
+impl TrustedIssuer {
+    /// Whether it issues tokens of this kind of caller.
+    pub fn is_for(&self, role: IssuerRole) -> bool {
+        self.roles.contains(&role)
+    }
 }
 
 impl SignatureAlgorithm {

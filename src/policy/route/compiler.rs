@@ -31,6 +31,7 @@ use crate::policy::protected_resource;
 use crate::policy::response::ResponseRules;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::stripped_headers::on_route;
+use crate::policy::trusted_issuers;
 
 /// Compiles routes.
 pub(in crate::policy) struct RouteCompiler<'a> {
@@ -93,7 +94,7 @@ impl RouteCompiler<'_> {
         let section = name.and_then(|name| raw.backends.get(name));
         let ignores_case = section.is_some_and(|backend| backend.ignores_case);
         let placement = placement(route, ignores_case, report);
-        let customer_token_sources = customer_token_sources(route, report);
+        let customer_token_sources = customer_token_sources(raw, route, report);
         let session = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
         let own_cookies = own_cookies(session, &customer_token_sources);
         let api_key_header = api_key_header(route, report);
@@ -207,9 +208,11 @@ fn query_parameter(name: &str) -> Result<Placement, String> {
 }
 
 /// `customer-auth` and the session cookie, unless the route names others.
-fn customer_token_sources(route: &raw::Route, report: &mut Report<'_>) -> Vec<CustomerTokenSource> {
+fn customer_token_sources(raw: &raw::Raw, route: &raw::Route, report: &mut Report<'_>) -> Vec<CustomerTokenSource> {
     let Some(places) = &route.customer_token_sources else {
-        return vec![CustomerTokenSource::usual(), CustomerTokenSource::Session];
+        // A session is a login of ours.
+        let session = route.accepts_own(raw).then_some(CustomerTokenSource::Session);
+        return std::iter::once(CustomerTokenSource::usual()).chain(session).collect();
     };
     let mut sources = Vec::new();
     for place in places {
@@ -277,6 +280,8 @@ fn requirements(
         api_key: requires(Requirement::ApiKey),
         api_key_header,
         audience: audience(raw, route),
+        is_audience_set: route.audience.is_some() || route.audience_apart(raw).is_some(),
+        issuers: trusted_issuers::numbers_of(raw, &route.issuers),
         proof: match route.dpop {
             None => DpopRequirement::None,
             Some(raw::Dpop::Optional) => DpopRequirement::Optional,

@@ -134,7 +134,7 @@ async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option
         }
         "customer" => rules_of(shared, &name),
         "client" => {
-            if !policy.auth.clients.contains_key(&*name) {
+            if !policy.auth.clients.contains_key(&*name) && !policy.auth.trusted.could_name_client(&name) {
                 return Err(missing("client"));
             }
             Ok((vec![shared.state.revocations().until_now(Subject::Client(name), now, until)], None))
