@@ -1,4 +1,4 @@
-//! Names of an earlier version: they are refused, with the name of today.
+//! Names of an earlier version, and words that others know: they are refused, with the name of today or of what to use.
 
 /// Keys: the earlier name and the present one. An earlier name means the present one in every section that has a key of
 /// the present name and none of the earlier one.
@@ -23,6 +23,16 @@ pub(in crate::config) const KEYS: [(&str, &str); 15] = [
 /// Words that are values, likewise.
 pub(in crate::config) const WORDS: [(&str, &str); 2] =
     [("identifier", "consistent_hash"), ("least_busy", "least_request")];
+
+/// Words that other programs know, and that are no value here on purpose: a word beside which each stands, and what to do.
+const UNSUPPORTED: [(&str, &str, &str); 1] =
+    [("ES256K", "ES256", "ES256K signs on secp256k1, which is not supported: let the issuer sign with ES256")];
+
+/// What to do about a word that is left out on purpose, where it would stand beside `words`.
+pub(crate) fn unsupported(word: &str, words: &[&str]) -> Option<&'static str> {
+    let known = UNSUPPORTED.iter().find(|(known, beside, _)| *known == word && words.contains(beside));
+    known.map(|(_, _, help)| *help)
+}
 
 /// The present name of a key that was called `name`, where `is_known` knows it.
 pub(crate) fn key(name: &str, is_known: impl Fn(&str) -> bool) -> Option<&'static str> {

@@ -243,6 +243,10 @@ impl Walk<'_> {
             self.problems.push(self.source.problem(&place.path.to_string(), place.mark, message, help));
             return json!(present);
         }
+        if let Some(help) = renamed::unsupported(written, &words) {
+            let message = format!("`{written}` is not supported");
+            return self.replace(schema, place, message, help);
+        }
         let help = match closest(written, words.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the words are {}", listed(words)),

@@ -20,7 +20,7 @@ use crate::pem::{self, PublicBlock};
 use crate::refusal::TokenFault;
 use crate::secret::Secret;
 use certificate_digests::CertificateDigests;
-pub(super) use lapsed::Successor;
+pub(super) use lapsed::NewKeySet;
 use public_key::PublicKey;
 
 /// Limit of keys that are tried for a token that names none.

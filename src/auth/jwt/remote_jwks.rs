@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use super::algorithm::Algorithm;
-use super::jwk_set::{JwkSet, Successor, listed};
+use super::jwk_set::{JwkSet, NewKeySet, listed};
 use super::jws::Jws;
 use crate::fetch::{ChosenBy, Fetcher};
 use crate::refusal::TokenFault;
@@ -318,7 +318,7 @@ impl PublishedKeys {
         let lapsed = current.map(|current| {
             let FetchedKeys { fetched_at, listed, lapsed } = &current.fetched;
             let ends = fetched_at.saturating_add(self.source.lapse.as_secs());
-            Successor::of(&keys, &self.source.algorithms, now).lapsed(listed, lapsed, ends)
+            NewKeySet::of(&keys, &self.source.algorithms, now).lapsed(listed, lapsed, ends)
         });
         let fetched = FetchedKeys { fetched_at: now, listed: keys, lapsed: lapsed.unwrap_or_default() };
         let lapsed = fetched.lapsed.len();
@@ -334,14 +334,14 @@ impl PublishedKeys {
     fn withdraw(&self, listed: &[Value], now: u64) -> bool {
         let Some(current) = self.current.load_full().filter(|_| !listed.is_empty()) else { return false };
         let before = &current.fetched;
-        let successor = Successor::of(listed, &self.source.algorithms, now);
-        if !successor.withdraws(&before.listed) && !successor.withdraws(&before.lapsed) {
+        let new = NewKeySet::of(listed, &self.source.algorithms, now);
+        if !new.withdraws(&before.listed) && !new.withdraws(&before.lapsed) {
             return false;
         }
         let left = FetchedKeys {
             fetched_at: before.fetched_at,
-            listed: successor.left(&before.listed),
-            lapsed: successor.left(&before.lapsed),
+            listed: new.left(&before.listed),
+            lapsed: new.left(&before.lapsed),
         };
         copy::write(&self.source, &left);
         if self.put(left, now).is_err() {

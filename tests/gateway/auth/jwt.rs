@@ -81,7 +81,12 @@ fn keys_named_by_the_token_are_neither_used_nor_fetched() {
         let mut header = header.clone();
         header[name] = value.clone();
         refused(&gateway, name, &attacker.sign(&header, &claims));
-        refused(&gateway, name, &gateway.forge(|header, _| header[name] = value));
+        // What the issuer itself signed is not refused for naming it, but for a `kid` that is nobody's.
+        let own = gateway.forge(|header, _| header[name] = value);
+        match name {
+            "kid" => refused(&gateway, name, &own),
+            _ => drop(gateway.profile().replace("customer-auth", &format!("JWT {own}")).send().ok()),
+        }
     }
     assert!(listener.accept().is_err(), "the gateway connected to an address out of a token");
 }

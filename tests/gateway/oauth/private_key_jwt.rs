@@ -141,7 +141,7 @@ fn an_assertion_that_is_not_for_us_alone_now_and_from_this_client_is_no_client()
         ("client_assertion_type", key.sign(&json!({"alg": "ES256", "kid": "one", "typ": "at+jwt"}), &claims())),
         (
             "client_assertion_header_not_allowed",
-            key.sign(&json!({"alg": "ES256", "kid": "one", "jwk": stranger.jwk("one")}), &claims()),
+            key.sign(&json!({"alg": "ES256", "kid": "one", "crit": ["exp"]}), &claims()),
         ),
         ("client_assertion_malformed", "a.b.c".to_owned()),
     ];

@@ -13,7 +13,7 @@ use crate::auth::jwt::algorithm::Algorithm;
 const MOST: usize = 32;
 
 /// What a new set says of the keys that it follows.
-pub(in crate::auth::jwt) struct Successor {
+pub(in crate::auth::jwt) struct NewKeySet {
     /// The public keys that it has, whatever it has them for.
     numbers: HashSet<PublicKey>,
     /// The `kid`s that it gives to keys of use.
@@ -26,10 +26,10 @@ pub(in crate::auth::jwt) struct Successor {
     allowed: Vec<Algorithm>,
 }
 
-impl Successor {
+impl NewKeySet {
     /// The set of these keys. `now` is in seconds since 1970.
     pub(in crate::auth::jwt) fn of(keys: &[Value], allowed: &[Algorithm], now: u64) -> Self {
-        let mut successor = Self {
+        let mut new = Self {
             numbers: HashSet::new(),
             reused: HashSet::new(),
             withdrawn_ids: HashSet::new(),
@@ -41,16 +41,16 @@ impl Successor {
             let id = key["kid"].as_str().filter(|id| !id.is_empty()).map(str::to_owned);
             let numbers = jwk::public_key(key);
             match jwk::parse(key, allowed, now) {
-                Ok(_) => successor.reused.extend(id),
+                Ok(_) => new.reused.extend(id),
                 Err(unusable) if unusable.is_withdrawn => {
-                    successor.withdrawn_ids.extend(id);
-                    successor.withdrawn.extend(numbers.clone());
+                    new.withdrawn_ids.extend(id);
+                    new.withdrawn.extend(numbers.clone());
                 }
                 Err(_) => {}
             }
-            successor.numbers.extend(numbers);
+            new.numbers.extend(numbers);
         }
-        successor
+        new
     }
 
     /// Those of `before` that stay good beside the new set, until `exp`: the keys of the last good set until `ends` (in

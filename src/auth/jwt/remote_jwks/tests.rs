@@ -112,3 +112,92 @@ async fn requests_given_up_by_their_callers_leave_room_for_those_that_wait_after
     asking.pop();
     assert!(keys.may_learn(TokenFault::UnknownKey));
 }
+
+/// An Ed25519 key of this `kid`; `number` makes it another one.
+fn jwk(kid: &str, number: u8) -> Value {
+    use aws_lc_rs::signature::KeyPair as _;
+    use base64::Engine as _;
+
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[number; 32]).unwrap();
+    let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(pair.public_key());
+    serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x })
+}
+
+fn with(key: &Value, name: &str, value: Value) -> Value {
+    let mut key = key.clone();
+    key[name] = value;
+    key
+}
+
+#[test]
+fn a_key_that_is_no_longer_listed_lapses_two_intervals_after_it_was_last_seen() {
+    let source = source("lapsed");
+    std::fs::remove_file(&source.copy).ok();
+    let keys = PublishedKeys::new(source.clone(), NOW);
+    let (one, two) = (jwk("one", 1), jwk("two", 2));
+    let take = |keys: &PublishedKeys, listed: &[Value], now: u64| keys.succeed(listed.to_vec(), "", now).unwrap();
+    let count = |keys: &PublishedKeys, now: u64| keys.standing(now).keys;
+    assert!(take(&keys, std::slice::from_ref(&one), NOW));
+    assert!(!take(&keys, std::slice::from_ref(&one), NOW + 600), "the same set is no change");
+    assert!(take(&keys, std::slice::from_ref(&two), NOW + 1200));
+    assert_eq!((count(&keys, NOW + 1799), count(&keys, NOW + 1800)), (2, 1), "last seen at 600 s");
+    // A restart prolongs nothing, and neither does the same set.
+    let restarted = PublishedKeys::new(source.clone(), NOW + 1300);
+    assert!(!take(&restarted, std::slice::from_ref(&two), NOW + 1700));
+    assert_eq!((count(&restarted, NOW + 1799), count(&restarted, NOW + 1800)), (2, 1));
+    // Two nodes in turn.
+    for round in 0..6 {
+        let listed = if round % 2 == 0 { &one } else { &two };
+        let now = NOW + 2000 + 600 * round;
+        take(&restarted, std::slice::from_ref(listed), now);
+        assert_eq!(count(&restarted, now), 2, "round {round}");
+    }
+    // Nothing lapses where the set must be right.
+    let strict = JwksSource { lapse: Duration::ZERO, ..source.clone() };
+    let strict = PublishedKeys::new(strict, NOW + 5000);
+    assert_eq!(count(&strict, NOW + 5000), 1);
+    take(&strict, std::slice::from_ref(&one), NOW + 5001);
+    assert_eq!(count(&strict, NOW + 5001), 1);
+    std::fs::remove_file(&source.copy).unwrap();
+}
+
+#[test]
+fn a_set_can_withdraw_keys_at_once() {
+    let (one, two) = (jwk("one", 1), jwk("two", 2));
+    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    for (what, listed, left) in [
+        ("marked", vec![with(&one, "revoked", json(r#"{"revoked_at":1}"#)), two.clone()], 1),
+        ("over", vec![with(&one, "exp", (NOW + 10).into()), two.clone()], 1),
+        ("its private part is out", vec![with(&one, "d", "AAAA".into()), two.clone()], 1),
+        ("another under its name", vec![jwk("one", 3), two.clone()], 2),
+        ("under another name", vec![with(&one, "kid", "three".into()), two.clone()], 2),
+        ("for something else", vec![with(&one, "use", "enc".into()), two.clone()], 1),
+        ("not to be read", vec![with(&one, "x", "!".into()), two.clone()], 2),
+        ("gone", vec![two.clone()], 2),
+        ("marked, and no other is of use", vec![with(&one, "revoked", json(r#"{"revoked_at":1}"#))], 1),
+        ("all marked", vec![with(&one, "revoked", true.into()), with(&two, "revoked", true.into())], 0),
+        ("marked as not withdrawn", vec![with(&one, "revoked", false.into()), two.clone()], 2),
+    ] {
+        let source = source("withdrawn");
+        std::fs::remove_file(&source.copy).ok();
+        let keys = PublishedKeys::new(source.clone(), NOW);
+        keys.succeed(vec![one.clone(), two.clone()], "", NOW).unwrap();
+        if let Err(failure) = keys.succeed(listed, "", NOW + 10) {
+            assert_eq!(failure.word, "empty", "{what}");
+            assert!(keys.withdraw(&failure.listed, NOW + 10), "{what}");
+            assert!(!keys.withdraw(&failure.listed, NOW + 10), "{what}: once is enough");
+        }
+        assert_eq!(keys.standing(NOW + 10).keys, left, "{what}");
+        assert_eq!(PublishedKeys::new(source, NOW + 11).standing(NOW + 11).keys, left, "{what}, after a restart");
+    }
+}
+
+#[test]
+fn keys_that_have_lapsed_are_bounded() {
+    let keys = PublishedKeys::new(source("bounded"), NOW);
+    for round in 0..50 {
+        keys.succeed((0..4).map(|number| jwk(&format!("{round}-{number}"), round * 4 + number)).collect(), "", NOW)
+            .unwrap();
+    }
+    assert_eq!(keys.standing(NOW).keys, 4 + 32);
+}
