@@ -170,7 +170,7 @@ impl Authenticator {
             None => deriver.derive(verifier.tenant(), subject).map_err(|_| TokenFault::Subject),
         };
         let mut note = |verifier: &Verifier, token: &Compact<'_>| {
-            known.customer = verifier.subject_of(token).and_then(|subject| named(verifier, subject).ok());
+            known.customer = verifier.subject_of(token).and_then(|subject| named(verifier, &subject).ok());
         };
         let (verifier, claims) = match (own, self.trusted.find(issuer)) {
             (Some(own), _) => (own, own.verify_for(&compact, now, |token| note(own, token))?),
@@ -195,7 +195,7 @@ impl Authenticator {
             known.customer = verdict.customer().cloned();
             return Err(TokenFault::Revoked);
         }
-        Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
+        Ok(Inspected { verdict, marks, claims, issuer: issuer.to_owned() })
     }
 
     /// The refresh tokens of the login of a customer's token that is no longer good: they may live on. `None` where the token

@@ -11,6 +11,7 @@ use super::attribution::Attribution;
 use super::jwt::algorithm::Algorithm;
 use super::jwt::claims::ClaimPath;
 use super::jwt::jwk_set::JwkSet;
+use super::jwt::jws::LONGEST_TOKEN;
 use super::jwt::signing_keys::{NewKey, SigningKeys};
 use super::token_cache::VerifiedTokens;
 use super::trusted_issuer::TrustedIssuer;
@@ -93,7 +94,7 @@ fn world() -> World {
         Authenticator {
             access: Some(Verifier::own(TokenKind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
             own: Some(Verifier::own(TokenKind::Customer, US.to_owned(), audience.clone(), keys, SKEW)),
-            trusted: trusts.then(|| (THEM.to_owned(), TrustedIssuer { verifier: trusted })).into_iter().collect(),
+            trusted: trusts.then(|| (vec![THEM.to_owned()], TrustedIssuer { verifier: trusted })).into_iter().collect(),
             clients: clients.iter().map(client).collect(),
             deriver: Some(deriver),
             ..Authenticator::default()
@@ -205,6 +206,7 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         certificate: None,
         proof: None,
+        longest_token: LONGEST_TOKEN,
         verified,
         state: &state,
         ask: None,

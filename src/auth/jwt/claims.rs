@@ -62,6 +62,16 @@ impl ClaimRule {
     }
 }
 
+/// The scopes in `scope` or `scp`: words separated by spaces (RFC 8693 section 4.2), or a list, as Okta and Auth0 write
+/// it. `None` where it is neither.
+pub fn scopes(claim: &Value) -> Option<Vec<&str>> {
+    match claim {
+        Value::String(words) => Some(words.split(' ').filter(|word| !word.is_empty()).collect()),
+        Value::Array(list) => list.iter().map(Value::as_str).collect(),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
@@ -106,6 +116,22 @@ mod tests {
             [("tenant", json!("Acme")), ("level", json!("3")), ("verified", json!("true")), ("nothing", json!(""))]
         {
             assert!(!holds(claim, ExpectedClaim::OneOf(vec![value])), "{claim}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_a_list_or_a_text_of_words() {
+        for (claim, words) in [
+            (json!("read  write "), &["read", "write"][..]),
+            (json!(["read", "write"]), &["read", "write"]),
+            (json!(["read write"]), &["read write"]),
+            (json!(""), &[]),
+            (json!([]), &[]),
+        ] {
+            assert_eq!(scopes(&claim).unwrap(), words, "{claim}");
+        }
+        for claim in [json!(null), json!(7), json!({ "read": true }), json!(["read", 7]), json!([["read"]])] {
+            assert_eq!(scopes(&claim), None, "{claim}");
         }
     }
 

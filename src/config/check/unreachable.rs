@@ -107,7 +107,7 @@ pub(in crate::config) fn hosts(config: &Config) -> Vec<Warning> {
 pub(in crate::config) fn parts(config: &Config) -> Vec<Warning> {
     let raw = config.raw();
     let mut known: HashSet<String> =
-        raw.trusted_issuers.iter().map(|issuer| format!("issuer:{}", issuer.issuer)).collect();
+        raw.trusted_issuers.iter().map(|issuer| format!("issuer:{}", issuer.name())).collect();
     known.extend(raw.clients.iter().map(|client| format!("issuer:client {}", client.id)));
     let gone = |part: &&String| part.as_str() != "state" && !known.contains(part.as_str());
     let parts = raw.readiness.require.iter().enumerate().filter(|(_, part)| gone(part));

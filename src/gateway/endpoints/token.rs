@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::client_authentication::{is_shown, one_of, read_forms};
-use super::form::Form;
+use super::form::{Form, MAX_FORM};
 use super::json_answer::{json_response, times};
 use super::lockout::{Attempt, Who};
 use crate::auth::Client;
@@ -53,7 +53,7 @@ impl Gateway {
         let known = self.shared.state.revocations().seen();
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
         let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
-        let (query, form) = read_forms(&mut call, record).await?;
+        let (query, form) = read_forms(&mut call, MAX_FORM, record).await?;
         let missing = Refused::of_parameter(Refusal::ParameterMissing, "grant_type");
         match one_of(&query, &form, "grant_type")?.ok_or(missing)? {
             "client_credentials" => {}
