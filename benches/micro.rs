@@ -163,6 +163,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         let headers = &callers_headers[turn % callers];
         turn += 1;
         let mut context = AuthContext {
+            longest_token: 16 * 1024,
             now: NOW,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
@@ -211,6 +212,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
         let headers = &cookies[turn % cookies.len()];
         turn += 1;
         let mut context = AuthContext {
+            longest_token: 16 * 1024,
             now: NOW,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,

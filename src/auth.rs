@@ -275,6 +275,10 @@ impl Authenticator {
 
     /// An access token that is good, whomever of us it is for.
     fn access_token(&self, token: &[u8], context: &mut AuthContext<'_>) -> Result<Access, TokenFault> {
+        // Also of a token that was verified before, on a listener that takes longer ones.
+        if token.len() > context.longest_token {
+            return Err(TokenFault::TooLong);
+        }
         let revocations = context.state.revocations();
         if let Some(VerifiedToken::Access(access)) =
             context.verified.find(TokenKind::Access, token, context.now, revocations)

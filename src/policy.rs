@@ -299,8 +299,7 @@ impl Policy {
     /// The keys of other issuers, and of clients, that are fetched.
     pub fn published(&self) -> impl Iterator<Item = &Arc<PublishedKeys>> {
         let clients = self.auth.clients.values().filter_map(|client| client.assertions.as_ref());
-        let issuers = self.auth.trusted.iter().filter_map(|(_, issuer)| issuer.verifier.published());
-        issuers.chain(clients.filter_map(Assertions::published))
+        self.auth.trusted.published().chain(clients.filter_map(Assertions::published))
     }
 }
 

@@ -62,9 +62,9 @@ use unwritten_revocations::Owed;
 /// days).
 pub const LONGEST: u64 = 400 * 24 * 3600;
 
-/// Longest clock skew, in seconds, and the upper bound of `issuer.clock_skew`: a token may be good for so long after
-/// its end, and a rule about it must not be forgotten before.
-pub const LONGEST_SKEW: u64 = 60;
+/// Longest clock skew, in seconds, and the upper bound of `trusted_issuers[].clock_skew`: a token may be good for so long
+/// after its end, and a rule about it must not be forgotten before.
+pub const LONGEST_SKEW: u64 = 300;
 
 /// The store cannot be read or written. Never taken for a no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -22,6 +22,8 @@ pub struct AuthContext<'a> {
     pub certificate: Option<&'a Certificate>,
     /// Its DPoP proof, where the route takes them and the request has one.
     pub proof: Option<&'a Result<dpop::Proof, DpopFault>>,
+    /// The longest token that is read, in bytes.
+    pub longest_token: usize,
     /// The cache of verified tokens of this worker.
     pub verified: &'a mut VerifiedTokens,
     /// Logins and revocations.

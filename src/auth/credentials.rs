@@ -264,12 +264,19 @@ fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u
     }
 }
 
-/// The credentials after the scheme and one space (RFC 9110 section 11.4).
-pub(super) fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Result<&'a [u8], TokenFault> {
+/// The credentials after the scheme, in any case, and one or more spaces (RFC 9110 section 11.4: `1*SP`). A tab is no
+/// space.
+///
+/// # Errors
+/// [`TokenFault::Malformed`]: another scheme, or nothing but spaces between.
+pub fn after_scheme<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Result<&'a [u8], TokenFault> {
     let bytes = value.as_bytes();
     let Some(scheme) = scheme else { return Ok(bytes) };
     match bytes.split_at_checked(scheme.len()) {
-        Some((word, [b' ', token @ ..])) if word.eq_ignore_ascii_case(scheme.as_bytes()) => Ok(token),
+        Some((word, [b' ', rest @ ..])) if word.eq_ignore_ascii_case(scheme.as_bytes()) => {
+            let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+            Ok(&rest[spaces..])
+        }
         _ => Err(TokenFault::Malformed),
     }
 }

@@ -91,6 +91,10 @@ impl Authenticator {
 
     /// A customer's token that is good, whomever of us it is for and whoever has it.
     fn customer_token(&self, token: &[u8], context: &mut AuthContext<'_>) -> Result<Identity, TokenFault> {
+        // Also of a token that was verified before, on a listener that takes longer ones.
+        if token.len() > context.longest_token {
+            return Err(TokenFault::TooLong);
+        }
         let revocations = context.state.revocations();
         let known = context.verified.find(TokenKind::Customer, token, context.now, revocations);
         if let Some(VerifiedToken::Customer(identity)) = known {

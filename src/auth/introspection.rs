@@ -213,7 +213,7 @@ impl Authenticator {
             None => deriver.derive(verifier.tenant(), subject).map_err(|_| TokenFault::Subject),
         };
         let mut note = |verifier: &Verifier, token: &Compact<'_>| {
-            known.customer = verifier.subject_of(token).and_then(|subject| named(verifier, subject).ok());
+            known.customer = verifier.subject_of(token).and_then(|subject| named(verifier, &subject).ok());
         };
         let (number, verifier, claims) = match (own, self.trusted.find(issuer)) {
             (Some(own), _) => (IssuerNumber::OWN, own, own.verify_for(&compact, now, |token| note(own, token))?),
@@ -263,7 +263,7 @@ impl Authenticator {
             known.customer = verdict.customer().cloned();
             return Err(TokenFault::Revoked);
         }
-        Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
+        Ok(Inspected { verdict, marks, claims, issuer: issuer.to_owned() })
     }
 
     /// The client that acts by a customer's token of ours, where it was given to one: as that is configured now. Others are

@@ -137,9 +137,9 @@ impl Keys {
 /// Claims of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// The subject claim: not empty, without control characters.
+    /// The subject claim, a number as its digits: not empty, without control characters.
     pub subject: String,
-    /// The audience of ours that it is for; the first where it names several.
+    /// The audience of ours that it is for; the first where it names several. Empty where its issuer's tokens have none.
     pub audience: String,
     /// `iat`, in seconds since 1970.
     pub issued_at: Option<u64>,

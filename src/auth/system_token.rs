@@ -3,6 +3,7 @@
 //! A customer's token names a client too (`azp`), so an issuer says by which claims its system tokens differ
 //! (`trusted_issuers[].client.claims`), and no token is good as both.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Authenticator;
@@ -34,7 +35,7 @@ impl Authenticator {
         let role = issuer.clients.as_deref().ok_or(TokenFault::Issuer)?;
         let verifier = &role.verifier;
         let mut owner = None;
-        let note = |token: &Compact<'_>| owner = verifier.subject_of(token).map(str::to_owned);
+        let note = |token: &Compact<'_>| owner = verifier.subject_of(token).map(Cow::into_owned);
         let verified = verifier.verify_for(compact, now, note).map_err(|fault| {
             let Some(published) = verifier.published() else { return fault };
             if let Some(ask) = ask

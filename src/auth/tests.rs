@@ -12,6 +12,7 @@ use super::client_role::ClientRole;
 use super::jwt::algorithm::Algorithm;
 use super::jwt::claims::{ClaimPath, ClaimRule, ExpectedClaim};
 use super::jwt::jwk_set::JwkSet;
+use super::jwt::jws::LONGEST_TOKEN;
 use super::jwt::signing_keys::{NewKey, SigningKeys};
 use super::redirect_uris::RedirectUris;
 use super::token_cache::VerifiedTokens;
@@ -111,7 +112,7 @@ fn world() -> World {
         Authenticator {
             access: Some(Verifier::own(TokenKind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
             own: Some(Verifier::own(TokenKind::Customer, US.to_owned(), audience.clone(), keys, SKEW)),
-            trusted: trusts.then(|| (THEM.to_owned(), trusted_issuer(trusted))).into_iter().collect(),
+            trusted: trusts.then(|| (vec![THEM.to_owned()], trusted_issuer(trusted))).into_iter().collect(),
             clients: clients.iter().map(client).collect(),
             deriver: Some(deriver),
             ..Authenticator::default()
@@ -231,6 +232,7 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         certificate: None,
         proof: None,
+        longest_token: LONGEST_TOKEN,
         verified,
         state: &state,
         ask: None,

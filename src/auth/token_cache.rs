@@ -10,18 +10,29 @@ use super::credentials::cookie::SignedCookie;
 use super::jwt::TokenKind;
 use super::verdict::{Marks, VerifiedToken};
 use crate::state::revocation::Revocations;
-use quick_cache::Equivalent;
 use quick_cache::unsync::Cache;
+use quick_cache::{Equivalent, Weighter};
 
-/// Capacity of a worker's cache, in tokens; as many cookies have room beside them.
+/// Capacity of a worker's cache, in places; as many cookies have room beside them.
 const CAPACITY: usize = 8_192;
 
-/// Longer tokens are verified each time: what callers send must not fill the memory.
-const MAX_LENGTH: usize = 4 * 1024;
+/// Length of a place, in bytes. A longer token takes several, so that what callers send does not fill the memory: with all
+/// their groups, 512 tokens of 64 KiB have room. Longer cookies are verified each time.
+const PLACE: usize = 4 * 1024;
+
+/// Weighs a token by the places that it takes.
+#[derive(Clone)]
+struct Places;
+
+impl Weighter<Key, CachedVerdict> for Places {
+    fn weight(&self, key: &Key, _: &CachedVerdict) -> u64 {
+        key.token.len().div_ceil(PLACE).max(1) as u64
+    }
+}
 
 /// Tokens and cookies that were verified under the present policy.
 pub struct VerifiedTokens {
-    tokens: Cache<Key, CachedVerdict>,
+    tokens: Cache<Key, CachedVerdict, Places>,
     cookies: Cache<Box<str>, SignedCookie>,
 }
 
@@ -76,11 +87,9 @@ impl VerifiedTokens {
         Some(&known.verdict)
     }
 
-    /// Remembers a verdict on this token, unless the token is too long.
+    /// Remembers a verdict on this token.
     pub(super) fn keep(&mut self, kind: TokenKind, token: &str, verdict: CachedVerdict) {
-        if token.len() <= MAX_LENGTH {
-            self.tokens.insert(Key { kind, token: token.as_bytes().into() }, verdict);
-        }
+        self.tokens.insert(Key { kind, token: token.as_bytes().into() }, verdict);
     }
 
     /// The cookie of this value, where its signature was verified before.
@@ -90,7 +99,7 @@ impl VerifiedTokens {
 
     /// Remembers that the signature of a cookie is right, unless the value is too long.
     pub(super) fn keep_cookie(&mut self, value: &str, cookie: SignedCookie) {
-        if value.len() <= MAX_LENGTH {
+        if value.len() <= PLACE {
             self.cookies.insert(value.into(), cookie);
         }
     }
@@ -103,7 +112,8 @@ impl VerifiedTokens {
 
 impl Default for VerifiedTokens {
     fn default() -> Self {
-        Self { tokens: Cache::new(CAPACITY), cookies: Cache::new(CAPACITY) }
+        let tokens = Cache::with_weighter(CAPACITY, CAPACITY as u64, Places);
+        Self { tokens, cookies: Cache::new(CAPACITY) }
     }
 }
 
@@ -186,11 +196,20 @@ mod tests {
     }
 
     #[test]
-    fn long_tokens_and_more_than_the_capacity_are_not_kept() {
+    fn a_long_token_is_kept_in_the_place_of_several() {
         let mut verified = VerifiedTokens::default();
-        let long = "x".repeat(MAX_LENGTH + 1);
-        keep(&mut verified, &long, 1_000);
-        assert!(verified.find(TokenKind::Customer, long.as_bytes(), 1, &none()).is_none());
+        let long = |number: usize| format!("{number:064}").repeat(1024);
+        keep(&mut verified, &long(1), 1_000);
+        assert!(verified.find(TokenKind::Customer, long(1).as_bytes(), 1, &none()).is_some());
+        for number in 0..2 * CAPACITY / 16 {
+            keep(&mut verified, &long(number), 1_000);
+        }
+        assert!(verified.tokens.len() <= CAPACITY / 16 && verified.tokens.len() > CAPACITY / 32);
+    }
+
+    #[test]
+    fn more_tokens_than_the_capacity_are_not_kept() {
+        let mut verified = VerifiedTokens::default();
         for number in 0..2 * CAPACITY {
             keep(&mut verified, &number.to_string(), 1_000);
         }

@@ -1,8 +1,10 @@
 //! Issuers besides this gateway whose tokens are accepted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::client_role::ClientRole;
+use super::jwt::remote_jwks::PublishedKeys;
 use super::jwt::{Compact, Verifier};
 use super::requirements::IssuerNumber;
 
@@ -28,27 +30,45 @@ impl TrustedIssuer {
 
 /// The trusted issuers, by `iss`.
 #[derive(Debug, Default)]
-pub struct TrustedIssuers(HashMap<String, TrustedIssuer>);
+pub struct TrustedIssuers {
+    all: Vec<TrustedIssuer>,
+    /// Positions in `all`. An issuer may have several spellings.
+    by_iss: HashMap<String, usize>,
+}
 
 impl TrustedIssuers {
     /// The issuer that writes this `iss` into its tokens.
     pub fn find(&self, iss: &str) -> Option<&TrustedIssuer> {
-        self.0.get(iss)
+        self.by_iss.get(iss).and_then(|position| self.all.get(*position))
     }
 
-    /// All of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &TrustedIssuer)> {
-        self.0.iter().map(|(iss, issuer)| (iss.as_str(), issuer))
+    /// All of them, each tenant of its own, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &TrustedIssuer> {
+        self.all.iter()
+    }
+
+    /// The keys that are fetched, each once: tenants of one issuer have the same.
+    pub fn published(&self) -> impl Iterator<Item = &Arc<PublishedKeys>> {
+        let mut last: Option<&Arc<PublishedKeys>> = None;
+        let each = self.all.iter().filter_map(|issuer| issuer.verifier.published());
+        each.filter(move |keys| !last.replace(keys).is_some_and(|last| Arc::ptr_eq(last, keys)))
     }
 
     /// Returns whether a client that is not configured could have this name: `ISSUER#ID`.
     pub fn could_name_client(&self, name: &str) -> bool {
-        self.0.values().filter_map(|issuer| issuer.clients.as_ref()).any(|role| role.could_be_named(name))
+        self.all.iter().filter_map(|issuer| issuer.clients.as_ref()).any(|role| role.could_be_named(name))
     }
 }
 
-impl FromIterator<(String, TrustedIssuer)> for TrustedIssuers {
-    fn from_iter<Entries: IntoIterator<Item = (String, TrustedIssuer)>>(entries: Entries) -> Self {
-        Self(entries.into_iter().collect())
+impl FromIterator<(Vec<String>, TrustedIssuer)> for TrustedIssuers {
+    /// From issuers with all values of their `iss`.
+    fn from_iter<Entries: IntoIterator<Item = (Vec<String>, TrustedIssuer)>>(entries: Entries) -> Self {
+        let mut issuers = Self::default();
+        for (spellings, issuer) in entries {
+            let position = issuers.all.len();
+            issuers.by_iss.extend(spellings.into_iter().map(|iss| (iss, position)));
+            issuers.all.push(issuer);
+        }
+        issuers
     }
 }

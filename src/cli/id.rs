@@ -176,15 +176,16 @@ impl Mapper {
         let found = match &world.issuer {
             None => known.first().filter(|known| known.is_own),
             Some(named) => {
-                let by_issuer = known.iter().find(|known| known.issuer == Some(named));
-                by_issuer.or_else(|| known.iter().find(|known| known.tenant == named))
+                let by_issuer = known.iter().find(|known| known.issuer.contains(named));
+                by_issuer.or_else(|| known.iter().find(|known| known.tenant == *named))
             }
         };
         if let (Some(named), None) = (&world.issuer, found) {
-            let names: Vec<&str> = known.iter().map(|known| known.issuer.unwrap_or(known.tenant)).collect();
+            let names: Vec<&str> =
+                known.iter().map(|known| known.issuer.first().unwrap_or(&known.tenant).as_str()).collect();
             bail!("`{named}` is no issuer of customers here: there are {}", names.join(", "));
         }
-        let issuer = found.map(|found| found.tenant.to_owned());
+        let issuer = found.map(|found| found.tenant.clone());
         let is_pairwise = world.backend.is_some();
         Ok(Self { all: deriver, names, is_pairwise, issuer, config })
     }

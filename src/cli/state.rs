@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::admin_client::{ExpectedAnswer, is_running, tell};
 use super::{ConfigFile, say};
+use crate::config::raw::Raw;
 use crate::config::{self, Config, Problems};
 use crate::key_validity::format_time;
 use crate::plural::counted;
@@ -162,9 +163,17 @@ fn import_from(from: &Path, merge: bool, config: &Config) -> anyhow::Result<()> 
     if now().saturating_sub(made) > A_WHILE { say(&risk(made)) } else { Ok(()) }
 }
 
+/// How far ahead a token, an assertion or a proof may be dated, in seconds.
+fn longest_skew(raw: &Raw) -> u64 {
+    let own = raw.issuer.iter().map(|issuer| issuer.clock_skew);
+    let of_others = raw.trusted_issuers.iter().map(|issuer| issuer.clock_skew);
+    own.chain(of_others).map(|skew| skew.as_secs()).max().unwrap_or_default().max(60)
+}
+
 fn restore_from(from: &Path, keep_logins: bool, config: &Config) -> anyhow::Result<()> {
     not_while_it_runs(config)?;
-    let logins = if keep_logins { Logins::Keep } else { Logins::End };
+    let skew = longest_skew(config.raw());
+    let logins = if keep_logins { Logins::Keep } else { Logins::End { skew } };
     let restored = restore(&directory(config), from, logins, now())?;
     let made = format_time(restored.made);
     say(&format!("restored: {}, of {made}", counted(restored.count, "record")))?;
@@ -174,10 +183,12 @@ fn restore_from(from: &Path, keep_logins: bool, config: &Config) -> anyhow::Resu
     say(&if keep_logins {
         format!("Sessions, JWTs and refresh tokens go on. {}", risk(restored.made))
     } else {
-        "Sessions, JWTs and refresh tokens from before now are refused: customers log in again, clients get new tokens. \
-         Tokens of other issuers, clients' assertions and DPoP proofs that are dated before the next minute is over are refused \
-         too."
-            .to_owned()
+        format!(
+            "Sessions, JWTs and refresh tokens from before now are refused: customers log in again, clients get new tokens. \
+             Tokens of other issuers, clients' assertions and DPoP proofs that are dated before the next {} are over are \
+             refused too.",
+            counted(skew, "second")
+        )
     })?;
     say(&format!(
         "Not known here: which API keys were revoked since {made}. They are good again: revoke them again, or take them out \

@@ -15,6 +15,7 @@ mod gateway;
 mod grammar;
 mod http1_options;
 mod identifier_places;
+mod issuer_names;
 mod listeners;
 mod login;
 mod matchers;

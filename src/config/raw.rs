@@ -66,7 +66,10 @@ pub use servers::{
     Resolve, Server, WeightedServer,
 };
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
-pub use trusted::{ClaimRule, ClaimValue, Jwks, JwksFile, KeyRefresh, PemKeys, SignatureAlgorithm, TrustedIssuer};
+pub use trusted::{
+    AcceptedAudiences, ClaimRule, ClaimValue, IssuerNames, Jwks, JwksFile, KeyRefresh, NoAudience, PemKeys,
+    SignatureAlgorithm, TrustedIssuer,
+};
 
 /// The configuration of wicketgate. A secret is never written here: use `{file: PATH}` or `{env: NAME}`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -167,6 +167,7 @@ impl Gateway {
             address: call.source.address,
             certificate: call.certificate(unix_seconds(now)).map_err(|_| Refusal::ClientCertificate)?,
             proof,
+            longest_token: call.connection.limits.token,
             verified,
             state: &self.shared.state,
             ask: None,

@@ -4,6 +4,7 @@ pub(crate) mod client_address;
 pub(crate) mod drain;
 pub(crate) mod framing;
 mod half_close;
+mod limits;
 pub mod listener_settings;
 pub(crate) mod taken_head;
 
@@ -23,32 +24,8 @@ use crate::refusal::Refusal;
 use client_address::ClientAddress;
 use drain::{ANNOUNCED, CLOSING, CROSSING, CROSSING_GOAWAY, Drain, FIRST_CALL, QUIET, QUIET_PAUSE};
 use framing::{BodyFraming, Framing};
+pub(crate) use limits::ConnectionLimits;
 use listener_settings::{CurrentSettings, ListenerSettings};
-
-/// Limits of one connection.
-#[derive(Debug, Clone)]
-pub(crate) struct ConnectionLimits {
-    /// Longest request target, in bytes.
-    pub(crate) target: usize,
-    /// Largest request head, in bytes.
-    pub(crate) head: usize,
-    /// Most header fields in a request head.
-    pub(crate) fields: usize,
-    /// Largest request body, in bytes.
-    pub(crate) body: u64,
-    /// Longest time from connecting to the end of the TLS handshake.
-    pub(crate) handshake_timeout: Duration,
-    /// Longest time from the first to the last byte of a request head.
-    pub(crate) head_timeout: Duration,
-    /// Longest pause within a body, in either direction.
-    pub(crate) body_idle_timeout: Duration,
-    /// Longest time from the head of a request to the last byte of its response.
-    pub(crate) request_timeout: Duration,
-    /// Longest time without a request.
-    pub(crate) idle_timeout: Duration,
-    /// Most concurrent streams of an HTTP/2 connection.
-    pub(crate) streams: u32,
-}
 
 /// The SNI and the certificate that a client showed in its TLS handshake.
 #[derive(Debug)]

@@ -13,25 +13,28 @@ pub(super) fn tenant(raw: &Raw) -> String {
 }
 
 /// A tenant: an issuer whose customers have identifiers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tenant<'a> {
-    /// The issuer of their tokens, where there is one.
-    pub issuer: Option<&'a str>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// The issuer of their tokens, where there is one, in all its spellings.
+    pub issuer: Vec<String>,
     /// The tenant within which their subjects are unique.
-    pub tenant: &'a str,
+    pub tenant: String,
     /// They are our own accounts.
     pub is_own: bool,
 }
 
 /// All whose customers have identifiers, our own accounts first.
-pub fn tenants(raw: &Raw) -> Vec<Tenant<'_>> {
-    let named = raw.identifier.as_ref().and_then(|identifier| identifier.tenant.as_deref());
-    let issuer = raw.issuer.as_ref().map(|issuer| issuer.url.as_str());
-    let own = named.or(issuer).map(|tenant| Tenant { issuer, tenant, is_own: true });
+pub fn tenants(raw: &Raw) -> Vec<Tenant> {
+    let named = raw.identifier.as_ref().and_then(|identifier| identifier.tenant.clone());
+    let issuer = raw.issuer.as_ref().map(|issuer| issuer.url.clone());
+    let own = named.or_else(|| issuer.clone());
+    let own = own.map(|tenant| Tenant { issuer: issuer.into_iter().collect(), tenant, is_own: true });
     let of_customers = raw.trusted_issuers.iter().filter(|trusted| trusted.is_for(raw::IssuerRole::Customer));
-    let of_others = of_customers.map(|trusted| {
-        let issuer = trusted.issuer.as_str();
-        Tenant { issuer: Some(issuer), tenant: trusted.tenant.as_deref().unwrap_or(issuer), is_own: false }
+    let of_others = of_customers.flat_map(|trusted| {
+        trusted.spellings().into_iter().map(|issuer| {
+            let name = trusted.tenant.as_ref().or(issuer.first()).cloned();
+            Tenant { tenant: name.unwrap_or_default(), issuer, is_own: false }
+        })
     });
     own.into_iter().chain(of_others).collect()
 }

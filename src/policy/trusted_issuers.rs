@@ -12,7 +12,7 @@ use crate::auth::jwt::jwk_set::JwkSet;
 use crate::auth::jwt::remote_jwks::JwksLocation;
 use crate::auth::jwt::{Keys, Verifier};
 use crate::auth::trusted_issuer::{TrustedIssuer, TrustedIssuers};
-use crate::config::raw::{self, ClaimValue};
+use crate::config::raw::{self, AcceptedAudiences, ClaimValue, NoAudience};
 use crate::config::{Config, Problems};
 
 /// The trusted issuers, by `iss`.
@@ -26,21 +26,22 @@ pub(super) fn read(
     for (number, issuer) in config.raw().trusted_issuers.iter().enumerate() {
         let at = format!("trusted_issuers[{number}]");
         match read_keys(config, authorities, issuer, registry) {
-            Ok(keys) => {
-                trusted.push((issuer.issuer.clone(), trusted_issuer(issuer, number, keys)));
-            }
+            Ok(keys) => trusted.extend(issuer.spellings().into_iter().map(|spellings| {
+                let trusted = trusted_issuer(issuer, number, &spellings, keys.clone());
+                (spellings, trusted)
+            })),
             Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
         }
     }
     trusted.into_iter().collect()
 }
 
-fn trusted_issuer(issuer: &raw::TrustedIssuer, number: usize, keys: Keys) -> TrustedIssuer {
+fn trusted_issuer(issuer: &raw::TrustedIssuer, number: usize, spellings: &[String], keys: Keys) -> TrustedIssuer {
     let is_for_clients = issuer.is_for(raw::IssuerRole::Client);
     TrustedIssuer {
         number: issuer_number(number),
         clients: issuer.client.as_ref().filter(|_| is_for_clients).map(|role| {
-            let verifier = verifier(issuer, keys.clone()).of_subject(ClaimPath::parse(&role.id));
+            let verifier = verifier(issuer, spellings, keys.clone()).of_subject(ClaimPath::parse(&role.id));
             Box::new(ClientRole {
                 verifier,
                 scopes: ClaimPath::parse(&role.scopes),
@@ -49,7 +50,7 @@ fn trusted_issuer(issuer: &raw::TrustedIssuer, number: usize, keys: Keys) -> Tru
             })
         }),
         customers: issuer.is_for(raw::IssuerRole::Customer),
-        verifier: verifier(issuer, keys),
+        verifier: verifier(issuer, spellings, keys),
     }
 }
 
@@ -64,23 +65,37 @@ pub(super) fn numbers_of(raw: &raw::Raw, named: &[String]) -> Option<Box<[Issuer
         if raw.issuer.as_ref().is_some_and(|own| own.url == *name) {
             return Some(IssuerNumber::OWN);
         }
-        raw.trusted_issuers.iter().position(|issuer| issuer.issuer == *name).map(issuer_number)
+        raw.trusted_issuers.iter().position(|issuer| issuer.has_name(name)).map(issuer_number)
     };
     (!named.is_empty()).then(|| named.iter().filter_map(number).collect())
 }
 
-fn verifier(issuer: &raw::TrustedIssuer, keys: Keys) -> Verifier {
-    let audiences = issuer.audiences.clone();
+/// Checks the tokens of one issuer, or one tenant, whose `iss` is one of these.
+fn verifier(issuer: &raw::TrustedIssuer, spellings: &[String], keys: Keys) -> Verifier {
+    let (name, others) = spellings.split_first().map_or(("", &[][..]), |(name, others)| (name.as_str(), others));
+    let audiences = match &issuer.audiences {
+        AcceptedAudiences::Listed(audiences) => Some(audiences.clone()),
+        AcceptedAudiences::Word(NoAudience::None) => None,
+    };
+    let is_without = audiences.is_none();
     let subject = ClaimPath::parse(&issuer.subject);
-    let verifier = Verifier::trusted(issuer.issuer.clone(), audiences, keys, issuer.clock_skew.as_secs(), subject)
+    let skew = issuer.clock_skew.as_secs();
+    let verifier = Verifier::trusted(name.to_owned(), audiences.unwrap_or_default(), keys, skew, subject)
+        .spelled(others.to_vec())
         .living_at_most(issuer.max_lifetime.map(|longest| longest.as_secs()))
         .with_rules(issuer.claims.iter().map(|(claim, rule)| claim_rule(claim, rule)).collect())
         .forwarding(&issuer.forward_claims)
-        .within(issuer.tenant.clone().unwrap_or_else(|| issuer.issuer.clone()));
+        .within(issuer.tenant.clone().unwrap_or_else(|| name.to_owned()));
+    let verifier = if is_without { verifier.without_audience() } else { verifier };
     match &issuer.types {
         None => verifier,
-        Some(types) => verifier.of_types(types.iter().cloned().map(Some)),
+        Some(types) => verifier.of_types(types.iter().map(|name| type_of(name))),
     }
+}
+
+/// The word `none` stands for a missing `typ`.
+fn type_of(name: &str) -> Option<String> {
+    (!name.eq_ignore_ascii_case("none")).then(|| name.to_owned())
 }
 
 fn claim_rule(claim: &str, rule: &raw::ClaimRule) -> ClaimRule {
@@ -105,6 +120,7 @@ fn read_keys(
     issuer: &raw::TrustedIssuer,
     registry: &JwksRegistry,
 ) -> Result<Keys, JwksFault> {
+    let name = issuer.name();
     let algorithms: Vec<Algorithm> = issuer.algorithms.iter().copied().map(algorithm).collect();
     if let Some(reference) = &issuer.secret {
         let secret = config.read_secret(reference).map_err(|(message, help)| ("secret", message, help))?;
@@ -118,17 +134,17 @@ fn read_keys(
     }
     let place = match &issuer.jwks {
         Some(raw::Jwks::File(file)) => {
-            let keys = remote_jwks::read_file(config, &issuer.issuer, &file.file, &algorithms, |_| None)?;
+            let keys = remote_jwks::read_file(config, &name, &file.file, &algorithms, |_| None)?;
             return Ok(Keys::Fixed(keys));
         }
         Some(raw::Jwks::Pem(file)) => {
-            return remote_jwks::read_pem(config, &issuer.issuer, &file.pem, &algorithms).map(Keys::Fixed);
+            return remote_jwks::read_pem(config, &name, &file.pem, &algorithms).map(Keys::Fixed);
         }
         Some(raw::Jwks::Url(url)) => JwksLocation::Url(url.clone()),
         None => JwksLocation::Discovery,
     };
     let publisher = Publisher {
-        name: &issuer.issuer,
+        name: &name,
         place,
         algorithms,
         refresh: &issuer.refresh,

@@ -10,11 +10,11 @@ use std::io::{self, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::LONGEST;
 use super::change::{Change, Fate, Unreadable};
 use super::codec::{self, StoredRecord};
 use super::embedded::{Embedded, OpenFault, PutRecord, replace_file};
 use super::revocation::{Rule, Subject};
-use super::{LONGEST, LONGEST_SKEW};
 use crate::hex::hex;
 use aws_lc_rs::digest::{Context, SHA256};
 pub(super) use reader::{ArchiveReader, ArchiveRecord, Contents};
@@ -220,8 +220,12 @@ pub struct Restored {
 /// The fate of the logins in a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logins {
-    /// They end: everything issued until now is refused.
-    End,
+    /// They end: everything issued until now is refused, and what has no number where it is dated up to `skew` seconds
+    /// ahead.
+    End {
+        /// Seconds.
+        skew: u64,
+    },
     /// They stay; nothing of the previous state is kept.
     Keep,
     /// They stay, and so do the revocations of the previous state.
@@ -261,9 +265,9 @@ pub fn restore(directory: &Path, path: &Path, logins: Logins, now: u64) -> Resul
             }
         }
         stays.values().try_for_each(|kept| put_kept(put, kept))?;
-        if logins == Logins::End {
+        if let Logins::End { skew } = logins {
             // What has no number may be dated ahead.
-            let since = now.saturating_add(LONGEST_SKEW);
+            let since = now.saturating_add(skew);
             let until = since.saturating_add(LONGEST);
             put_kept(put, &StoredRecord::Rule(Rule { number: Some(number), ..Rule::new(Subject::All, since, until) }))?;
         }

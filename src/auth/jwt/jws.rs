@@ -10,8 +10,10 @@ use serde_json::Value;
 use super::algorithm::Algorithm;
 use crate::refusal::TokenFault;
 
-/// The longest token, in bytes.
-pub const LONGEST_TOKEN: usize = 16 * 1024;
+/// The longest token, in bytes, and the upper bound of `listen[].limits.token`.
+pub const LONGEST_TOKEN: usize = 64 * 1024;
+/// The longest token that brings its key, in bytes: whoever makes one has no groups to list.
+const LONGEST_WITH_KEY: usize = 16 * 1024;
 /// The longest `kid`, in bytes.
 const LONGEST_KEY_ID: usize = 1024;
 /// Header parameters that change what is signed, or how a token must be read: RFC 7515 section 4.1.11; RFC 7797; RFC 7516
@@ -70,7 +72,7 @@ impl<'a> Jws<'a> {
     pub fn parse_with_key(token: &'a str) -> Result<(Self, Value), TokenFault> {
         let malformed = TokenFault::Malformed;
         let (header, rest) = token.split_once('.').ok_or(malformed)?;
-        if token.len() > LONGEST_TOKEN {
+        if token.len() > LONGEST_WITH_KEY {
             return Err(TokenFault::TooLong);
         }
         let members = BASE64.decode(header).ok().and_then(|header| Members::parse(&header)).ok_or(malformed)?;

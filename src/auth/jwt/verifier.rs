@@ -1,5 +1,6 @@
 //! Verification of the tokens of one issuer: what costs nothing first, the signature before any claim.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -19,11 +20,21 @@ use crate::refusal::TokenFault;
 use crate::state::account_stamp::AccountStamp;
 use crate::state::session::SessionDigest;
 
+/// The farthest `exp`, in seconds from now. One beyond it is in milliseconds, or a mistake that is valid for ever.
+const FARTHEST_END: u64 = 10 * 366 * 24 * 3600;
+
+/// Values of the *claim* `typ`, in small letters, of tokens that are no access or ID tokens: Keycloak signs all of them
+/// with the same keys, for the same audiences (RFC 8725 section 3.12).
+const OTHER_KINDS: [&str; 3] = ["refresh", "offline", "logout"];
+
 /// Checks the tokens of one kind from one issuer.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     issuer: String,
-    audiences: Vec<String>,
+    /// Other values of `iss` that are the same issuer.
+    spellings: Vec<String>,
+    /// `None`: tokens without `aud`, and only those.
+    audiences: Option<Vec<String>>,
     /// A token that is for somebody else too is refused.
     sole_audience: bool,
     keys: Keys,
@@ -36,6 +47,7 @@ pub struct Verifier {
     rules: Vec<ClaimRule>,
     tenant: String,
     reads_client: bool,
+    takes_events: bool,
     forwardable: Option<ForwardableClaims>,
 }
 
@@ -45,7 +57,8 @@ impl Verifier {
         Self {
             tenant: issuer.clone(),
             issuer,
-            audiences,
+            spellings: Vec::new(),
+            audiences: Some(audiences),
             sole_audience: false,
             keys,
             skew,
@@ -55,6 +68,7 @@ impl Verifier {
             longest_life: None,
             rules: Vec::new(),
             reads_client: false,
+            takes_events: false,
             forwardable: None,
         }
     }
@@ -102,6 +116,21 @@ impl Verifier {
         Self { subject, ..self }
     }
 
+    /// Takes these values of `iss` for the same issuer.
+    pub fn spelled(self, spellings: Vec<String>) -> Self {
+        Self { spellings, ..self }
+    }
+
+    /// Takes only tokens without `aud`, which say by other claims whom they are for: its rules must ask for them.
+    pub fn without_audience(self) -> Self {
+        Self { audiences: None, ..self }
+    }
+
+    /// Takes tokens with `events`, of which nobody is a customer (RFC 8417 section 2.2).
+    pub fn of_events(self) -> Self {
+        Self { takes_events: true, ..self }
+    }
+
     /// Takes only tokens that were issued for at most so many seconds.
     pub fn living_at_most(self, seconds: Option<u64>) -> Self {
         Self { longest_life: seconds, ..self }
@@ -141,7 +170,7 @@ impl Verifier {
         Self { keys: keys.into(), ..self.clone() }
     }
 
-    /// The `iss` of its tokens.
+    /// The `iss` of its tokens; where it has several, the one by which its customers are known.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -175,7 +204,7 @@ impl Verifier {
     }
 
     /// The subject that a token claims, where it can be one.
-    pub(in crate::auth) fn subject_of<'c>(&self, token: &'c Compact<'_>) -> Option<&'c str> {
+    pub(in crate::auth) fn subject_of<'c>(&self, token: &'c Compact<'_>) -> Option<Cow<'c, str>> {
         self.subject(&token.claims).ok()
     }
 
@@ -197,14 +226,18 @@ impl Verifier {
         self.check_type(token.jws.kind())?;
         let key_ends = self.keys.verify_signature(&token.jws, now)?;
         let claims = &token.claims;
-        if token.issuer() != Some(&self.issuer) {
+        if !token.issuer().is_some_and(|iss| self.is_issuer(iss)) {
             return Err(TokenFault::Issuer);
         }
         *is_authentic = true;
+        self.check_kind(claims)?;
         let audience = self.audience(claims.get("aud"))?;
         let expires_at = time(claims, "exp")?.ok_or(TokenFault::Malformed)?;
         let issued_at = time(claims, "iat")?;
         let not_before = time(claims, "nbf")?;
+        if expires_at > now.saturating_add(FARTHEST_END) {
+            return Err(TokenFault::Lifetime);
+        }
         let latest = now.saturating_add(self.skew);
         if [issued_at, not_before].into_iter().flatten().any(|time| time > latest) {
             return Err(TokenFault::NotYetValid);
@@ -223,7 +256,7 @@ impl Verifier {
         }
         let text = |name: &str| claims.text(name).map(|text| text.map(str::to_owned));
         Ok(Claims {
-            subject: self.subject(claims)?.to_owned(),
+            subject: self.subject(claims)?.into_owned(),
             audience: audience.to_owned(),
             issued_at,
             rules: match claims.get(RULES) {
@@ -250,33 +283,47 @@ impl Verifier {
         })
     }
 
+    fn is_issuer(&self, iss: &str) -> bool {
+        self.issuer == iss || self.spellings.iter().any(|spelling| spelling == iss)
+    }
+
+    /// Refuses logout tokens and refresh tokens, which issuers sign with the same keys for the same audiences.
+    fn check_kind(&self, claims: &Members) -> Result<(), TokenFault> {
+        let is_event = claims.get("events").is_some_and(|events| !events.is_null());
+        let kind = claims.get("typ").and_then(Value::as_str);
+        let is_other = kind.is_some_and(|kind| OTHER_KINDS.iter().any(|other| kind.eq_ignore_ascii_case(other)));
+        if (is_event || is_other) && !self.takes_events { Err(TokenFault::Type) } else { Ok(()) }
+    }
+
     fn check_type(&self, kind: Option<&str>) -> Result<(), TokenFault> {
         if self.types.iter().any(|right| right.as_deref() == kind) { Ok(()) } else { Err(TokenFault::Type) }
     }
 
-    /// `aud` is a string or a list of strings, one of which is us (RFC 7519 section 4.1.3): which.
+    /// `aud` is a string or a list of strings, one of which is us (RFC 7519 section 4.1.3): which. Empty where tokens have
+    /// none.
     fn audience(&self, audience: Option<&Value>) -> Result<&str, TokenFault> {
         let named = match audience {
             Some(value @ Value::String(_)) => std::slice::from_ref(value),
             Some(Value::Array(values)) => values,
+            None | Some(Value::Null) if self.audiences.is_none() => return Ok(""),
             _ => return Err(TokenFault::Audience),
         };
         let right = named.iter().all(Value::is_string) && (named.len() == 1 || !self.sole_audience);
-        let ours = self.audiences.iter().find(|ours| named.iter().any(|value| value == ours.as_str()));
+        let mut accepted = self.audiences.iter().flatten();
+        let ours = accepted.find(|ours| named.iter().any(|value| value == ours.as_str()));
         ours.filter(|_| right).map(String::as_str).ok_or(TokenFault::Audience)
     }
 
-    fn subject<'c>(&self, claims: &'c Members) -> Result<&'c str, TokenFault> {
-        match self.subject.find(claims) {
-            Some(Value::String(subject))
-                if !subject.is_empty()
-                    && subject.len() <= self.longest_subject
-                    && !subject.chars().any(char::is_control) =>
-            {
-                Ok(subject)
-            }
-            _ => Err(TokenFault::Subject),
-        }
+    /// A text, or a whole number as its digits.
+    fn subject<'c>(&self, claims: &'c Members) -> Result<Cow<'c, str>, TokenFault> {
+        let subject = match self.subject.find(claims) {
+            Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
+            Some(Value::Number(number)) if !number.is_f64() => Cow::Owned(number.to_string()),
+            _ => return Err(TokenFault::Subject),
+        };
+        let right =
+            !subject.is_empty() && subject.len() <= self.longest_subject && !subject.chars().any(char::is_control);
+        if right { Ok(subject) } else { Err(TokenFault::Subject) }
     }
 }
 
@@ -285,9 +332,9 @@ fn read_family(text: &str) -> Result<SessionDigest, TokenFault> {
     digest.ok_or(TokenFault::Malformed)
 }
 
-/// A NumericDate (RFC 7519 section 2) in whole seconds: a number from 0 on, fractions cut off, no string.
+/// A NumericDate (RFC 7519 section 2) in whole seconds: a number from 0 on, fractions cut off, no string. `null` is none.
 fn time(claims: &Members, name: &str) -> Result<Option<u64>, TokenFault> {
-    let Some(value) = claims.get(name) else {
+    let Some(value) = claims.get(name).filter(|value| !value.is_null()) else {
         return Ok(None);
     };
     if let Some(seconds) = value.as_u64() {

@@ -16,11 +16,7 @@ impl Check<'_> {
         for (index, issuer) in raw.trusted_issuers.iter().enumerate() {
             self.trusted_issuer(&format!("trusted_issuers[{index}]"), issuer);
         }
-        let own = raw.issuer.iter().map(|issuer| ("issuer.url".to_owned(), issuer.url.as_str()));
-        let trusted = raw.trusted_issuers.iter().enumerate();
-        let trusted =
-            trusted.map(|(index, issuer)| (format!("trusted_issuers[{index}].issuer"), issuer.issuer.as_str()));
-        self.unique("the issuer", own.chain(trusted));
+        self.issuers_are_unique();
     }
 
     pub(super) fn clients(&mut self) {

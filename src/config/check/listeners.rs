@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::super::raw::{Issue, Listen};
+use super::super::scalar::Size;
 use super::{Check, grammar, shown};
 
 impl Check<'_> {
@@ -57,8 +58,13 @@ impl Check<'_> {
             let message = "an HTTP/2 connection has from 1 to 1,000 streams";
             self.add(&format!("{at}.limits.streams"), message, "remove `streams`: the default is 100");
         }
-        for (key, size) in [("head", limits.head), ("target", limits.target), ("body", limits.body)] {
+        let sizes = [("head", limits.head), ("target", limits.target), ("token", limits.token), ("body", limits.body)];
+        for (key, size) in sizes {
             self.some_bytes(&format!("{at}.limits.{key}"), size);
+        }
+        if limits.token > Size::kib(64) {
+            let help = "write at most 64KiB, and let the issuer put fewer groups into its tokens";
+            self.add(&format!("{at}.limits.token"), "tokens this long cost too much", help);
         }
         for (key, duration) in [
             ("handshake_timeout", limits.handshake_timeout),

@@ -1,25 +1,26 @@
 //! Checks of `trusted_issuers`.
 
-use super::super::raw::{Jwks, TrustedIssuer};
+use super::super::raw::{AcceptedAudiences, ClaimRule, Jwks, NoAudience, TrustedIssuer};
 use super::super::scalar::Duration;
+use super::super::{Config, Warning};
+use super::issuer_names::issuer_name_at;
 use super::{Check, grammar};
 
 impl Check<'_> {
     pub(super) fn trusted_issuer(&mut self, at: &str, issuer: &TrustedIssuer) {
-        self.not_blank(&format!("{at}.issuer"), &issuer.issuer);
+        self.issuer_names(at, issuer);
         self.keys_of(at, issuer);
-        let audiences = format!("{at}.audiences");
-        self.not_empty(&audiences, &issuer.audiences, "name the `aud` values that are meant for this gateway");
-        for (index, audience) in issuer.audiences.iter().enumerate() {
-            self.not_blank(&format!("{audiences}[{index}]"), audience);
-        }
+        self.accepted_audiences(at, issuer);
         if let Some(types) = &issuer.types {
             self.not_empty(&format!("{at}.types"), types, "name the `typ` values of its tokens, such as JWT");
             for (index, name) in types.iter().enumerate() {
                 self.not_blank(&format!("{at}.types[{index}]"), name);
             }
         }
-        self.small_skew(&format!("{at}.clock_skew"), issuer.clock_skew);
+        if issuer.clock_skew > Duration::seconds(300) {
+            let message = format!("{} is too much: expired tokens would live on", issuer.clock_skew);
+            self.add(&format!("{at}.clock_skew"), message, "write at most 5m");
+        }
         if let Some(longest) = issuer.max_lifetime {
             self.some_time(&format!("{at}.max_lifetime"), longest);
         }
@@ -27,12 +28,7 @@ impl Check<'_> {
             self.not_blank(&format!("{at}.tenant"), tenant);
         }
         let subject = format!("{at}.subject");
-        if grammar::is_personal(&issuer.subject) {
-            let help = "use a claim that is a key and says nothing about the person, such as sub";
-            self.add(&subject, "an identity claim that would carry personal data", help);
-        } else {
-            self.claim_path(&subject, &issuer.subject);
-        }
+        self.claim_path(&subject, &issuer.subject);
         self.roles(at, issuer);
         self.claim_rules(&format!("{at}.claims"), &issuer.claims);
         for (index, claim) in issuer.forward_claims.iter().enumerate() {
@@ -44,6 +40,30 @@ impl Check<'_> {
             forwarded.map(|(index, claim)| (format!("{at}.forward_claims[{index}]"), claim.as_str())),
         );
         self.key_refresh(at, issuer);
+    }
+
+    fn accepted_audiences(&mut self, at: &str, issuer: &TrustedIssuer) {
+        let at = format!("{at}.audiences");
+        let listed = match &issuer.audiences {
+            AcceptedAudiences::Listed(listed) => listed,
+            AcceptedAudiences::Word(NoAudience::None) => {
+                if !issuer.claims.values().any(names_a_value) {
+                    let message =
+                        "nothing says whom the tokens are for: those of every client of this issuer are accepted";
+                    let help = "add a rule with a value to `claims`, such as `client_id: {equals: ID}`";
+                    self.add(&at, message, help);
+                }
+                return;
+            }
+        };
+        self.not_empty(&at, listed, "name the `aud` values that are meant for this gateway");
+        for (index, audience) in listed.iter().enumerate() {
+            let at = format!("{at}[{index}]");
+            self.not_blank(&at, audience);
+            if audience.eq_ignore_ascii_case("none") {
+                self.add(&at, "no token has this `aud`", "for tokens without `aud`, write `audiences: none`");
+            }
+        }
     }
 
     /// Exactly one source of keys, and algorithms that belong to it.
@@ -85,8 +105,8 @@ impl Check<'_> {
         if let Some(Jwks::Url(url)) = &issuer.jwks {
             self.issuer_address(&format!("{at}.jwks"), url, issuer.danger_plaintext);
         }
-        if issuer.discovery {
-            self.issuer_address(&format!("{at}.issuer"), &issuer.issuer, issuer.danger_plaintext);
+        if issuer.discovery && issuer.tenants.len() < 2 {
+            self.issuer_address(&issuer_name_at(at, issuer, 0), &issuer.name(), issuer.danger_plaintext);
         }
     }
 
@@ -132,4 +152,30 @@ impl Check<'_> {
             self.add(&format!("{at}.refresh.keep"), message, "write at most 30d");
         }
     }
+}
+
+/// A rule that only some tokens of the issuer keep.
+fn names_a_value(rule: &ClaimRule) -> bool {
+    matches!(rule, ClaimRule::Equals(_) | ClaimRule::OneOf(_) | ClaimRule::Contains(_))
+}
+
+/// Trusted issuers with settings that are valid and risky.
+pub(super) fn warnings(config: &Config) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (index, issuer) in config.raw().trusted_issuers.iter().enumerate() {
+        let at = format!("trusted_issuers[{index}]");
+        if issuer.clock_skew > Duration::seconds(60) {
+            let message = format!("expired tokens are valid for another {}", issuer.clock_skew);
+            let help = "let the issuer and this machine keep time by NTP, and write at most 60s";
+            warnings.push(config.warning(&format!("{at}.clock_skew"), message, help));
+        }
+        if grammar::is_personal(&issuer.subject) && !issuer.danger_personal_subject {
+            let message = "this claim can change: then the same person is another customer, and whoever is given the \
+                           old value is the customer of before"
+                .to_owned();
+            let help = "use a claim that stays, such as sub or oid, or add `danger_personal_subject: true` beside it";
+            warnings.push(config.warning(&format!("{at}.subject"), message, help));
+        }
+    }
+    warnings
 }

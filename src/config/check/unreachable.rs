@@ -102,11 +102,13 @@ pub(in crate::config) fn routes(config: &Config) -> Vec<Warning> {
 pub(in crate::config) fn issuers(config: &Config) -> Vec<Warning> {
     let raw = config.raw();
     let own = raw.issuer.iter().map(|issuer| issuer.url.as_str());
-    let names: Vec<&str> = own.chain(raw.trusted_issuers.iter().map(|issuer| issuer.issuer.as_str())).collect();
+    let written = raw.trusted_issuers.iter().flat_map(|issuer| issuer.issuer.all());
+    let names: Vec<&str> = own.chain(written.map(String::as_str)).collect();
+    let is_known = |name: &str| names.contains(&name) || raw.trusted_issuers.iter().any(|issuer| issuer.has_name(name));
     let mut suggestions = Suggestions::default();
     let mut warnings = Vec::new();
     for (number, route) in raw.routes.iter().enumerate() {
-        for (index, name) in route.issuers.iter().enumerate().filter(|(_, name)| !names.contains(&name.as_str())) {
+        for (index, name) in route.issuers.iter().enumerate().filter(|(_, name)| !is_known(name)) {
             let message = format!("there is no issuer `{}`: this route accepts no token of it", shown(name));
             let help = suggestions.of(name, &names);
             warnings.push(config.warning(&format!("routes[{number}].issuers[{index}]"), message, &help));
@@ -152,7 +154,7 @@ pub(in crate::config) fn hosts(config: &Config) -> Vec<Warning> {
 pub(in crate::config) fn parts(config: &Config) -> Vec<Warning> {
     let raw = config.raw();
     let mut known: HashSet<String> =
-        raw.trusted_issuers.iter().map(|issuer| format!("issuer:{}", issuer.issuer)).collect();
+        raw.trusted_issuers.iter().map(|issuer| format!("issuer:{}", issuer.name())).collect();
     known.extend(raw.clients.iter().map(|client| format!("issuer:client {}", client.id)));
     let gone = |part: &&String| part.as_str() != "state" && !known.contains(part.as_str());
     let parts = raw.readiness.require.iter().enumerate().filter(|(_, part)| gone(part));
@@ -164,7 +166,7 @@ pub(in crate::config) fn parts(config: &Config) -> Vec<Warning> {
 }
 
 fn is_accepted(route: &Route, issuer: &TrustedIssuer) -> bool {
-    route.issuers.is_empty() || route.issuers.contains(&issuer.issuer)
+    route.issuers.is_empty() || route.issuers.iter().any(|name| issuer.has_name(name))
 }
 
 fn audience_of(route: &Route) -> Option<&str> {

@@ -1,10 +1,10 @@
 //! Warnings: settings that are valid and risky.
 
 use super::super::raw::Protocol;
-use super::super::scalar::Duration;
+use super::super::scalar::{Duration, Size};
 use super::super::{Config, Warning};
 use super::forward_auth::is_wide;
-use super::{cors, errors, unreachable};
+use super::{cors, errors, trusted, unreachable};
 
 /// The risky settings of `config`. Nothing here opens a file.
 pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
@@ -15,6 +15,8 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     checks_of_one_connection(config, &mut warnings);
     connections_without_queue(config, &mut warnings);
     frequent_checks(config, &mut warnings);
+    tokens_longer_than_a_head(config, &mut warnings);
+    warnings.extend(trusted::warnings(config));
     warnings.extend(unreachable::routes(config));
     warnings.extend(cors::unsent_cookies(config));
     warnings.extend(unreachable::issuers(config));
@@ -66,6 +68,19 @@ fn logins_of_one_address(config: &Config, warnings: &mut Vec<Warning>) {
                     .to_owned();
             let help = "let the proxy set X-Forwarded-For, and name it in `trusted_proxies`, such as [ 127.0.0.1/32 ]";
             warnings.push(config.warning(&format!("listen[{index}]"), message, help));
+        }
+    }
+}
+
+/// A token in a header field is part of the head. In a body, `limits.body` bounds it.
+fn tokens_longer_than_a_head(config: &Config, warnings: &mut Vec<Warning>) {
+    for (index, listen) in config.raw().listen.iter().enumerate() {
+        let limits = &listen.limits;
+        // Below the default nobody counts on longer ones.
+        if limits.token > limits.head.max(Size::kib(16)) {
+            let message = "a token this long in a header is 431: it is longer than `head`".to_owned();
+            let help = "raise `limits.head` above it, with room for the other fields";
+            warnings.push(config.warning(&format!("listen[{index}].limits.token"), message, help));
         }
     }
 }

@@ -145,6 +145,8 @@ pub struct ListenLimits {
     pub headers: usize,
     /// The request target; above it 414.
     pub target: Size,
+    /// A token of a caller; above it 401. At most 64KiB.
+    pub token: Size,
     /// A request body, unless the route says otherwise; above it 413.
     pub body: Size,
     /// From connecting to the end of the TLS handshake.
@@ -169,6 +171,7 @@ impl Default for ListenLimits {
             head: Size::kib(32),
             headers: 100,
             target: Size::kib(8),
+            token: Size::kib(16),
             body: Size::mib(1),
             handshake_timeout: Duration::seconds(10),
             head_timeout: Duration::seconds(10),

@@ -12,8 +12,13 @@ use crate::config::scalar::Duration;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedIssuer {
-    /// The `iss` of its tokens, exactly.
-    pub issuer: String,
+    /// The `iss` of its tokens, exactly. A list has the spellings of one issuer: the first is the name by which its customers
+    /// are known. `{tenant}` stands for each of `tenants`.
+    pub issuer: IssuerNames,
+    /// The tenants whose tokens are accepted, by their ids, as they stand in `iss` in the place of `{tenant}`. Customers of
+    /// different tenants are different customers.
+    #[serde(default)]
+    pub tenants: Vec<String>,
     /// Whose tokens it issues. With `client`, its system tokens open routes that require `client`.
     #[serde(rename = "for", default = "default_roles")]
     pub roles: Vec<IssuerRole>,
@@ -37,19 +42,23 @@ pub struct TrustedIssuer {
     /// Fetching and caching of its keys.
     #[serde(default)]
     pub refresh: KeyRefresh,
-    /// Accepted `aud` values; one of them must be in the token.
-    pub audiences: Vec<String>,
+    /// Accepted `aud` values; one of them must be in the token. `none`: its tokens have no `aud`, and `claims` say whom they
+    /// are for.
+    pub audiences: AcceptedAudiences,
     /// Its signature algorithms.
     pub algorithms: Vec<SignatureAlgorithm>,
-    /// Accepted values of `typ`. Default: JWT, or none.
+    /// Accepted values of `typ`; `none` for tokens without it. Default: JWT, none.
     pub types: Option<Vec<String>>,
     /// The claim from which the identifier is derived: its name, or a JSON pointer such as /user/id.
     #[serde(default = "default_subject_claim")]
     pub subject: String,
-    /// Namespace in which its subjects are unique. Default: `issuer`. Where it is that of the gateway's own accounts
+    /// Accept a `subject` that a customer can change, or that may be given to another person.
+    #[serde(default)]
+    pub danger_personal_subject: bool,
+    /// Namespace in which its subjects are unique. Default: `issuer`, with the tenant in it. Where it is that of the gateway's own accounts
     /// (`identifier.tenant`, else `issuer.url`) or of another issuer, the same subject in both is the same customer.
     pub tenant: Option<String>,
-    /// Tolerated difference of its clock. At most 60s.
+    /// Tolerated difference of its clock. At most 5m.
     #[serde(default = "super::issuing::default_clock_skew")]
     pub clock_skew: Duration,
     /// Longest accepted lifetime of its tokens, from `iat` to `exp`. Default: any.
@@ -64,6 +73,84 @@ pub struct TrustedIssuer {
 
 fn default_subject_claim() -> String {
     "sub".to_owned()
+}
+
+/// The place of a tenant in the names of an issuer.
+const TENANT: &str = "{tenant}";
+
+impl TrustedIssuer {
+    /// Its name in logs, metrics and `readiness.require`: that of its only tenant, or with `{tenant}` in it.
+    pub fn name(&self) -> String {
+        match &self.tenants[..] {
+            [tenant] => self.issuer.first().replace(TENANT, tenant),
+            _ => self.issuer.first().to_owned(),
+        }
+    }
+
+    /// Returns whether it is called so: as it is written, or by a value of `iss`.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.issuer.all().iter().any(|written| written == name)
+            || self.spellings().iter().flatten().any(|iss| iss == name)
+    }
+
+    /// The values of `iss` in its tokens: a list for each tenant, or only one. The first of a list is the name by which the
+    /// customers are known.
+    pub fn spellings(&self) -> Vec<Vec<String>> {
+        let names = self.issuer.all();
+        if self.tenants.is_empty() {
+            return vec![names.to_vec()];
+        }
+        let of_tenant = |tenant: &String| names.iter().map(|name| name.replace(TENANT, tenant)).collect();
+        self.tenants.iter().map(of_tenant).collect()
+    }
+}
+
+/// Names of one issuer: the values of `iss` in its tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum IssuerNames {
+    /// The only one.
+    One(String),
+    /// Spellings, such as with and without a slash at the end.
+    Several(Vec<String>),
+}
+
+impl IssuerNames {
+    /// The name by which its customers are known. Empty where none is written.
+    pub fn first(&self) -> &str {
+        self.all().first().map_or("", String::as_str)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
+
+    /// Returns whether they are those of an issuer with tenants.
+    pub fn has_tenants(&self) -> bool {
+        self.all().iter().any(|name| name.contains(TENANT))
+    }
+}
+
+/// Accepted `aud` values.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AcceptedAudiences {
+    /// These.
+    Listed(Vec<String>),
+    /// None: tokens have no `aud`.
+    Word(NoAudience),
+}
+
+/// Tokens have no `aud`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NoAudience {
+    /// None.
+    None,
 }
 
 /// The public keys of an issuer: an address, or a file of either kind.

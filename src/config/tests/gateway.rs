@@ -223,14 +223,9 @@ fn claims_carry_nothing_about_a_person() {
         "https://example.com/email",
         "upn",
     ] {
-        for (from, to, path) in [
-            ("claims: [ tier ]", format!("claims: [ \"{claim}\" ]"), "login.claims[0]"),
-            ("subject: oid", format!("subject: \"{claim}\""), "trusted_issuers[0].subject"),
-        ] {
-            let found = problems(&edited(MAXIMAL, from, &to));
-            let fits = |problem: &Problem| problem.path == path && problem.message.contains("personal data");
-            assert!(found.iter().any(fits), "{claim}:\n{found}");
-        }
+        let found = problems(&edited(MAXIMAL, "claims: [ tier ]", &format!("claims: [ \"{claim}\" ]")));
+        let fits = |problem: &Problem| problem.path == "login.claims[0]" && problem.message.contains("personal data");
+        assert!(found.iter().any(fits), "{claim}:\n{found}");
     }
     for claim in ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "client_id", "scope", "wg_account"] {
         assert_said(

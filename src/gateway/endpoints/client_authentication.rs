@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header;
 
-use super::form::{self, FORM, Form, MAX_FORM};
+use super::form::{self, FORM, Form};
 use super::lockout::{Attempt, Who};
 use crate::auth::Client;
 use crate::auth::tls::certificate::Certificate;
@@ -115,16 +115,20 @@ impl Gateway {
     }
 }
 
-/// The parameters of a request to an OAuth endpoint, in its query and in its body.
+/// The parameters of a request to an OAuth endpoint, in its query and in its body of at most `longest` bytes.
 ///
 /// # Errors
 /// A body that is no form, or a secret in the query.
-pub(super) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Result<(Form, Form), Refused> {
+pub(super) async fn read_forms(
+    call: &mut Call<'_>,
+    longest: u64,
+    record: &mut Record,
+) -> Result<(Form, Form), Refused> {
     let query = form::open_query(call.parts.uri.query())?;
     if !matches!(call.type_to_read()?.as_deref(), None | Some(FORM)) {
         return Err(Refused::of_types(&[FORM]));
     }
-    let body = call.read_body(MAX_FORM, record).await?;
+    let body = call.read_body(longest, record).await?;
     Ok((query, Form::parse(&body)?))
 }
 

@@ -1,5 +1,6 @@
 //! Forms in a body or in a query (RFC 6749 section 3.1): each parameter once; an empty one counts as absent.
 
+use crate::auth::jwt::jws::LONGEST_TOKEN;
 use crate::gateway::error::Refused;
 use crate::refusal::Refusal;
 use percent_encoding::percent_decode;
@@ -10,6 +11,9 @@ pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Largest body of a login, logout or OAuth request, in bytes.
 pub(super) const MAX_FORM: u64 = 8 * 1024;
+
+/// The same where the body may carry a token.
+pub(super) const MAX_FORM_WITH_TOKEN: u64 = MAX_FORM + LONGEST_TOKEN as u64;
 
 /// The parameters of a form. Values may be secret: they are wiped when dropped.
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::form::{self, FORM, Form, MAX_FORM};
+use super::form::{self, FORM, Form, MAX_FORM_WITH_TOKEN};
 use super::session_cookie::cookie_line;
 use crate::auth::PresentedCredentials;
 use crate::auth::attribution::Attribution;
@@ -114,7 +114,7 @@ impl Wishes {
     async fn read(call: &mut Call<'_>, record: &Record) -> Result<Self, Refused> {
         let query = form::open_query(call.parts.uri.query())?;
         let kind = call.type_to_read()?;
-        let body = call.read_body(MAX_FORM, record).await?;
+        let body = call.read_body(MAX_FORM_WITH_TOKEN, record).await?;
         let (everywhere, refresh_token, json) = match kind.as_deref() {
             _ if body.is_empty() => (None, None, None),
             None | Some(FORM) => {

@@ -6,6 +6,7 @@ use http::Response;
 use serde_json::{Value, json};
 
 use super::client_authentication::read_forms;
+use super::form::MAX_FORM_WITH_TOKEN;
 use super::json_answer::json_response;
 use super::logout::{end_family, end_of};
 use crate::auth::introspection::{Inspected, Purpose};
@@ -107,7 +108,7 @@ impl Gateway {
     ) -> Result<Token, Refused> {
         let policy = call.policy;
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
-        let (query, form) = read_forms(&mut call, record).await?;
+        let (query, form) = read_forms(&mut call, MAX_FORM_WITH_TOKEN, record).await?;
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
         let reach = reach(client);
         if reach == TokenReach::None {
@@ -155,10 +156,10 @@ fn described(token: &Inspected) -> Value {
         VerifiedToken::Customer(Identity { customer, .. }) => ("JWT", customer.as_str(), String::new()),
     };
     let mut answer = json!({
-        "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at, "aud": claims.audience,
-        "iss": token.issuer,
+        "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at, "iss": token.issuer,
     });
     let more = [
+        ("aud", Some(&*claims.audience).filter(|audience| !audience.is_empty()).map(Value::from)),
         ("iat", claims.issued_at.map(Value::from)),
         ("jti", claims.token_id.as_deref().map(Value::from)),
         ("client_id", claims.client_id.as_deref().map(Value::from)),

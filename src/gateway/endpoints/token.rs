@@ -11,7 +11,7 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::client_authentication::{is_shown, one_of, read_forms};
-use super::form::Form;
+use super::form::{Form, MAX_FORM, MAX_FORM_WITH_TOKEN};
 use super::json_answer::json_response;
 use super::lockout::{Attempt, Who};
 use crate::auth::Client;
@@ -60,7 +60,9 @@ impl Gateway {
         let (known, checked) = (revocations.seen(), revocations.number());
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
         let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
-        let (query, form) = read_forms(&mut call, record).await?;
+        let takes_tokens = endpoint.grant_types.iter().any(|kind| kind.needs_customers());
+        let longest = if takes_tokens { MAX_FORM_WITH_TOKEN } else { MAX_FORM };
+        let (query, form) = read_forms(&mut call, longest, record).await?;
         let missing = Refused::of_parameter(Refusal::ParameterMissing, "grant_type");
         let asked = one_of(&query, &form, "grant_type")?.ok_or(missing)?;
         let refreshes = policy.login.as_ref().is_some_and(|login| login.refresh.is_some());

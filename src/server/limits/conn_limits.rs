@@ -31,6 +31,7 @@ impl ConnLimits {
             target: raw.target.bytes(),
             head: raw.head.bytes(),
             fields: raw.headers,
+            token: raw.token.bytes(),
             body: raw.body.bytes() as u64,
             handshake_timeout: raw.handshake_timeout.get(),
             head_timeout: raw.head_timeout.get(),

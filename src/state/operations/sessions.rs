@@ -291,10 +291,10 @@ mod tests {
         state.begin([1; 32], session(1_000), Bound { most: 20, until: 9_000 }).await.unwrap();
         state.end_login(&[1; 32], &session(1_000), 0).await.unwrap();
         // The session ends at 9,000, and so does its JWT, by clocks that are right.
-        state.sweep(9_059, 1_000).await;
+        state.sweep(9_299, 1_000).await;
         let ended = || state.revocations().covers(&LoginId::of(&[7; 32]).subject(), Some(session(1_000).issued()));
         assert!(ended());
-        state.sweep(9_060, 1_000).await;
+        state.sweep(9_300, 1_000).await;
         assert!(!ended());
     }
 

@@ -18,11 +18,11 @@ fn a_header_with_two_schemes_is_read_by_the_one_that_fits_whatever_their_order()
         assert_eq!(code, 0, "{complained}");
         let token = gateway.customer_token();
         let ask = |value: &str| gateway.get("/me/x").header("X-Token", value).send();
-        for word in ["JWT", "Bearer", "bearer"] {
+        for word in ["JWT", "Bearer", "bearer", "JWT  "] {
             ask(&format!("{word} {token}")).ok();
             ask(&format!("{word} {token}x")).expect(401, "401-03");
         }
-        for value in [token.clone(), format!("Basic {token}"), format!("JWT Bearer {token}"), format!("JWT  {token}")] {
+        for value in [token.clone(), format!("Basic {token}"), format!("JWT Bearer {token}"), format!("JWT\t{token}")] {
             ask(&value).expect(401, "401-03");
         }
         gateway.get("/me/x").send().expect(401, "401-10");

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::super::form::{self, Form};
 use super::client_id;
 use super::verified_secrets::{SecretDigest, VerifiedSecrets};
+use crate::auth::credentials::after_scheme;
 use crate::auth::credentials::password::{Decoy, PasswordHash};
 use crate::auth::{Client, ClientSecret};
 use crate::gateway::Gateway;
@@ -185,11 +186,8 @@ fn prove(
 /// Reads Basic credentials. RFC 6749 section 2.3.1 requires both halves form-urlencoded first; many clients do not do
 /// it, so both readings count.
 fn basic(field: &HeaderValue) -> Option<SecretCredential> {
-    let (scheme, encoded) = field.to_str().ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("Basic") {
-        return None;
-    }
-    let pair = Zeroizing::new(BASE64.decode(encoded.trim_matches(' ')).ok()?);
+    let encoded = after_scheme(field, Some("Basic")).ok()?;
+    let pair = Zeroizing::new(BASE64.decode(encoded).ok()?);
     // RFC 7617 leaves the character set open: what is not UTF-8 is Latin-1.
     let latin1 = || pair.iter().map(|byte| char::from(*byte)).collect();
     let pair = Zeroizing::new(std::str::from_utf8(&pair).map_or_else(|_| latin1(), str::to_owned));

@@ -187,10 +187,11 @@ async fn token_rules(
 /// The known issuer of this name; without a name, this gateway.
 fn issuer_of(policy: &Policy, named: Option<&str>) -> Result<String, Fault> {
     let own = policy.issuer.as_ref().map(|issuer| issuer.url.as_str());
-    let trusted = policy.auth.trusted.iter().map(|(iss, _)| iss);
     let found = match named {
         None => own,
-        Some(named) => own.into_iter().chain(trusted).find(|known| *known == named),
+        Some(named) if own == Some(named) => own,
+        // In any of its spellings.
+        Some(named) => policy.auth.trusted.find(named).map(|issuer| issuer.verifier.issuer()),
     };
     found.map(str::to_owned).ok_or_else(|| {
         let message = match named {
