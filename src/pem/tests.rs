@@ -206,3 +206,19 @@ fn many_blocks_take_time_in_proportion() {
     let many = text("rsa.pem").repeat(3_000);
     assert_eq!(certificates(many.as_bytes(), "F").unwrap().len(), 3_000);
 }
+
+#[test]
+fn public_keys_and_certificates_are_read_and_private_keys_refused() {
+    let (public, certificate) = (text("public.pem"), text("rsa.pem"));
+    let both = public_keys(format!("{public}{certificate}").as_bytes(), "F").unwrap();
+    let lines = public.lines().count();
+    assert!(matches!(&both[..], [(1, PublicBlock::Key(_)), (line, PublicBlock::Certificate(_))] if *line == lines + 1));
+    for key in ["rsa.key", "pkcs1.key", "sec1.key", "locked8.key", "ssh.key"] {
+        let said = refused(public_keys(format!("{public}{}", text(key)).as_bytes(), "F"));
+        assert!(said.contains("a private key begins in line") && said.contains("-pubout"), "{key}: {said}");
+    }
+    let said = refused(public_keys(public.replace("PUBLIC", "RSA PUBLIC").as_bytes(), "F"));
+    assert!(said.contains("openssl rsa -RSAPublicKey_in -in F"), "{said}");
+    let said = refused(public_keys(&bytes("request.pem"), "F"));
+    assert!(said.contains("no public key in it, but a certificate request"), "{said}");
+}

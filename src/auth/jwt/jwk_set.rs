@@ -249,7 +249,7 @@ impl JwkSet {
             tried += 1;
         }
         // One that is named, or the only one: there is no other key to ask for.
-        let is_sure = is_named || (jws.key_id().is_none() && tried == 1);
+        let is_sure = is_named || (jws.key_id().is_none() && said.is_empty() && tried == 1);
         Err(if is_sure && tried > 0 { TokenFault::Signature } else { TokenFault::UnknownKey })
     }
 }

@@ -4,6 +4,7 @@ use crate::harness::identity_provider::IdentityProvider;
 use crate::harness::keys::{self, TokenKey, base64, base64url, rsa, unbase64url};
 use crate::harness::workspace::Workspace;
 use crate::harness::*;
+use crate::oauth::private_key_jwt::{ask, refused};
 
 pub(super) const ISSUER: &str = "https://login.example.com";
 
@@ -185,7 +186,12 @@ fn keys_of_an_issuer_and_a_client_may_be_pem() {
         rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap().pem()
     };
     let pem = format!("\u{feff}of the old system\n{}{certificate}", one.public_pem.replace('\n', "\r\n"));
-    let (_backend, gateway) = trusting(json!({"pem": "keys.pem"}), |config| config.file("keys.pem", &pem));
+    let (_backend, gateway) = trusting(json!({"pem": "keys.pem"}), |config| {
+        let mut config = config.file("keys.pem", &pem);
+        let client = json!({"id": "signer", "jwks": {"pem": "keys.pem"}, "scopes": ["profile"]});
+        config.yaml["clients"].as_array_mut().unwrap().push(client);
+        config
+    });
     for key in [&one, &two] {
         assert_eq!(status(&gateway, &named(key, "any")), 200);
         assert_eq!(status(&gateway, &unnamed(key)), 200);
@@ -195,6 +201,31 @@ fn keys_of_an_issuer_and_a_client_may_be_pem() {
     let (_, claims) = keys::decode(&unnamed(&one));
     let mac = keys::hs256(&header, &claims, one.public_pem.as_bytes());
     assert_eq!(refusal(&gateway, &mac), "customer_token_unknown_key");
+    let assertion = |key: &TokenKey| {
+        let claims = json!({
+            "iss": "signer", "sub": "signer", "aud": "https://gateway.test", "exp": keys::now() + 60,
+            "jti": base64url(&keys::random::<12>()),
+        });
+        ask(&gateway, &key.sign(&json!({"alg": "ES256", "kid": "mine"}), &claims))
+    };
+    assertion(&two).ok();
+    refused(&gateway, assertion(&stranger), "client_assertion_unknown_key");
+}
+
+#[test]
+fn the_examples_of_the_documentation_pass_the_check() {
+    let page = include_str!("../../../docs/identity-providers.md");
+    let (_, section) = page.split_once("\n## Keys\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let examples: Vec<&str> =
+        section.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let mut config = Config::new(&Backend::start()).file("old-system.pem", &TokenKey::generate().public_pem);
+        let parsed: Value = serde_saphyr::from_str(example).unwrap();
+        config.yaml["trusted_issuers"] = parsed["trusted_issuers"].clone();
+        Workspace::new(&config).succeeds(&["check"]);
+    }
 }
 
 #[test]

@@ -158,12 +158,12 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
 }
 
 /// An uncompressed point. Each coordinate should have the full length of the field (RFC 7518 section 6.2.1.2); as the
-/// numbers of Java and PHP they come without zeros in front, or with one more.
+/// numbers of Java and PHP they come without the zeros in front, of which there are seldom several, or with one more.
 fn point(x: &[u8], y: &[u8], length: usize) -> Result<Vec<u8>, String> {
     let mut point = vec![4];
     for (name, coordinate) in [("x", x), ("y", y)] {
         let number = without_zeros(coordinate);
-        let zeros = length.checked_sub(number.len()).filter(|_| !coordinate.is_empty());
+        let zeros = length.checked_sub(number.len()).filter(|_| coordinate.len() + 4 >= length);
         let zeros = zeros.ok_or_else(|| format!("`{name}` does not have the {length} bytes of its curve"))?;
         point.resize(point.len() + zeros, 0);
         point.extend_from_slice(number);
