@@ -79,6 +79,7 @@ fn world() -> World {
                     scopes,
                     audiences: audience.clone(),
                     lifetime: None,
+                    claims: Default::default(),
                     certificate: None,
                     certificate_bound: false,
                     tls_client_auth: None,

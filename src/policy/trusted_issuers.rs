@@ -48,11 +48,7 @@ fn verifier(issuer: &raw::TrustedIssuer, keys: Keys) -> Verifier {
 }
 
 fn claim_rule(claim: &str, rule: &raw::ClaimRule) -> ClaimRule {
-    let value = |value: &ClaimValue| match value {
-        ClaimValue::Text(text) => Value::from(text.as_str()),
-        ClaimValue::Flag(flag) => Value::from(*flag),
-        ClaimValue::Number(number) => Value::from(*number),
-    };
+    let value = claim_value;
     let expected = match rule {
         raw::ClaimRule::Equals(one) => ExpectedClaim::OneOf(vec![value(one)]),
         raw::ClaimRule::OneOf(values) => ExpectedClaim::OneOf(values.iter().map(value).collect()),
@@ -60,6 +56,14 @@ fn claim_rule(claim: &str, rule: &raw::ClaimRule) -> ClaimRule {
         raw::ClaimRule::Present(_) => ExpectedClaim::Present,
     };
     ClaimRule { claim: ClaimPath::parse(claim), expected }
+}
+
+pub(super) fn claim_value(value: &ClaimValue) -> Value {
+    match value {
+        ClaimValue::Text(text) => Value::from(text.as_str()),
+        ClaimValue::Flag(flag) => Value::from(*flag),
+        ClaimValue::Number(number) => Value::from(*number),
+    }
 }
 
 fn read_keys(

@@ -26,7 +26,7 @@ impl<'a> Proof<'a> {
         }
     }
 
-    fn with(mut self, token: &str) -> Self {
+    pub(crate) fn with(mut self, token: &str) -> Self {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
         self.claims["ath"] = base64url(digest.as_ref()).into();
         self
