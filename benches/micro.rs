@@ -137,6 +137,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
                 tls_client_auth: None,
                 certificates: Vec::new(),
                 grant_types: vec![GrantType::ClientCredentials],
+                claims: Default::default(),
                 redirect_uris: RedirectUris::default(),
                 is_public: false,
                 requires_pkce: true,

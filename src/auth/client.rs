@@ -1,6 +1,9 @@
 //! Client of the API, as configured: its credentials, scopes and audiences.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::client_assertion::Assertions;
 use super::credentials::password;
@@ -24,6 +27,8 @@ pub struct Client {
     pub audiences: Vec<String>,
     /// Lifetime of its tokens, in seconds; `None`: the default.
     pub lifetime: Option<u64>,
+    /// Further claims of its access tokens.
+    pub claims: BTreeMap<String, Value>,
     /// The name of the certificate without which its tokens are refused.
     pub certificate: Option<Arc<CertificateName>>,
     /// Binds its tokens to the certificate with which it asks for them (RFC 8705).

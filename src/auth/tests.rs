@@ -94,6 +94,7 @@ fn world() -> World {
                     scopes,
                     audiences: audience.clone(),
                     lifetime: None,
+                    claims: Default::default(),
                     certificate: None,
                     certificate_bound: false,
                     tls_client_auth: None,

@@ -2,6 +2,7 @@
 //! client that they name.
 
 pub mod certificate;
+pub mod client_authority;
 pub mod peer;
 pub mod subject;
 pub mod trust;

@@ -1,15 +1,17 @@
 //! Clients with their secrets and keys, and the keys of the session cookie, read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::Lasting;
 use super::ca_certificates::Authorities;
-use super::client_certificates::{read_name, read_own};
+use super::client_certificates::{client_authority, is_trusted_somewhere, read_name, read_own};
 use super::key_lines::key_lines;
 use super::key_usage::Uses;
 use super::remote_jwks::{self, JwksFault, Publisher};
-use super::trusted_issuers::algorithm;
+use super::trusted_issuers::{algorithm, claim_value};
 use crate::auth::client_assertion::Assertions;
 use crate::auth::credentials::cookie::{CookieKey, CookieKeys};
 use crate::auth::credentials::{api_key, password};
@@ -17,7 +19,10 @@ use crate::auth::jwt::Keys;
 use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::remote_jwks::JwksLocation;
 use crate::auth::redirect_uris::RedirectUris;
+use crate::auth::tls::certificate::CertificateName;
+use crate::auth::tls::client_authority::AuthorityId;
 use crate::auth::{Client, ClientSecret, SessionCookie};
+use crate::config::raw::FilePath;
 use crate::config::{Config, Problems, raw};
 use crate::hex::hex;
 use crate::key_validity::{KeyVersion, Validity};
@@ -50,6 +55,8 @@ pub(super) fn read_clients(
         let named = client.tls_client_auth.as_ref();
         let tls_client_auth =
             named.and_then(|name| read_name(config, name, &format!("{at}.tls_client_auth"), problems));
+        let authority = client.client_ca.as_ref().and_then(|file| read_authority(config, file, &at, problems));
+        let of_authority = |name: CertificateName| CertificateName { authority, ..name };
         let certificates = read_own(config, client, number, problems);
         let client = Client {
             id: Arc::clone(&id),
@@ -58,9 +65,10 @@ pub(super) fn read_clients(
             scopes: client.scopes.clone(),
             audiences: usual.iter().chain(&client.audiences).cloned().collect(),
             lifetime: client.lifetime.map(|lifetime| lifetime.as_secs()),
-            certificate: certificate.map(Arc::new),
+            claims: claims(config.raw(), client),
+            certificate: certificate.map(of_authority).map(Arc::new),
             certificate_bound: client.certificate_bound_tokens,
-            tls_client_auth,
+            tls_client_auth: tls_client_auth.map(of_authority),
             certificates,
             grant_types: client.grant_types().to_vec(),
             redirect_uris: RedirectUris::new(client.redirect_uris.clone(), client.public),
@@ -72,6 +80,33 @@ pub(super) fn read_clients(
         clients.insert(id, client);
     }
     clients
+}
+
+/// The claims of a client that go into its access tokens.
+fn claims(raw: &raw::Raw, client: &raw::Client) -> BTreeMap<String, Value> {
+    let listed = raw.access_token.as_ref().map(|token| &token.claims[..]).unwrap_or_default();
+    let found = client.claims.iter().filter(|(name, _)| listed.contains(name));
+    found.map(|(name, value)| (name.clone(), claim_value(value))).collect()
+}
+
+/// The name of the CA of a client.
+fn read_authority(config: &Config, file: &FilePath, at: &str, problems: &mut Problems) -> Option<AuthorityId> {
+    match client_authority(config, file) {
+        Ok(authority) => {
+            if !is_trusted_somewhere(config, file) {
+                tracing::warn!(
+                    file = %config.resolve(file).display(),
+                    "{at}.client_ca: no listener's client_ca has one of these certificates, or one that belongs to them: \
+                     a listener must trust them too, or the handshake fails"
+                );
+            }
+            Some(authority.id())
+        }
+        Err((message, help)) => {
+            problems.push(config.problem(&format!("{at}.client_ca"), message, help));
+            None
+        }
+    }
 }
 
 /// The secrets of a client, each with its version as `wicketgate keys` shows it.

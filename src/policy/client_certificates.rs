@@ -1,16 +1,19 @@
 //! Trust in client certificates of a listener, read: CAs, CRLs, names.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::auth::credentials::api_key;
 use crate::auth::tls::certificate::{AlternativeName, Certificate, CertificateName, SubjectName, Thumbprint};
+use crate::auth::tls::client_authority::ClientAuthority;
 use crate::auth::tls::subject::DistinguishedName;
 use crate::auth::tls::trust::ClientTrust;
 use crate::config::raw::{self, CertificatePolicy};
@@ -54,6 +57,9 @@ pub fn read(
         // What is wrong with one is said where the clients are read.
         own.extend(read_own(config, client, number, &mut Problems::default()));
     }
+    // Here, too, what is wrong with one is said where the clients are read.
+    let files: BTreeSet<&Path> = config.raw().clients.iter().filter_map(|client| client.client_ca.as_deref()).collect();
+    let authorities = files.into_iter().filter_map(|file| client_authority(config, file).ok()).collect();
     if problems.len() > count {
         return None;
     }
@@ -65,7 +71,7 @@ pub fn read(
     match ClientTrust::new(roots, revoked, lists_end, provider) {
         Ok(trust) => {
             let strict = tls.client_certificate_policy == CertificatePolicy::Strict;
-            Some((trust.strict(strict).only(names).and_own(own), ends))
+            Some((trust.strict(strict).only(names).and_own(own).telling(authorities), ends))
         }
         Err(fault) => {
             let message = format!("these lists cannot be used: {fault}");
@@ -114,6 +120,39 @@ pub(super) fn fingerprint(digest: &str) -> Result<Thumbprint, Fault> {
         let help = "take it from `openssl x509 -noout -fingerprint -sha256`";
         ("this is not a SHA-256 in 64 hex digits".to_owned(), help.to_owned())
     })
+}
+
+/// The CA of a client.
+///
+/// # Errors
+/// Message and help.
+pub(super) fn client_authority(config: &Config, file: &Path) -> Result<ClientAuthority, Fault> {
+    let roots = read_roots(config, file, &mut Vec::new())?;
+    let shown = config.resolve(file).display().to_string();
+    let certificates = pem::certificates(&config.read_file(file)?, &shown)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientAuthority::new(&certificates, roots, provider).map_err(|fault| {
+        (format!("{shown}: {fault}"), "put the certificates of the client's CA there, in PEM".to_owned())
+    })
+}
+
+/// Returns whether some listener trusts one of these CAs, or one right above or below it.
+pub(super) fn is_trusted_somewhere(config: &Config, file: &Path) -> bool {
+    let read = |file: &Path| {
+        let text = config.read_file(file).ok()?;
+        pem::certificates(&text, config.resolve(file).display()).ok()
+    };
+    let names = |der: &CertificateDer<'_>| {
+        let (_, read) = X509Certificate::from_der(der).ok()?;
+        Some((read.subject().as_raw().to_vec(), read.issuer().as_raw().to_vec()))
+    };
+    let own: Vec<_> = read(file).iter().flatten().filter_map(names).collect();
+    let files = config.raw().listen.iter().filter_map(|listen| listen.tls.as_ref()?.client_ca.as_ref());
+    files
+        .filter_map(|file| read(file))
+        .flatten()
+        .filter_map(|der| names(&der))
+        .any(|(subject, issuer)| own.iter().any(|own| own.0 == subject || own.1 == subject || own.0 == issuer))
 }
 
 /// All CA certificates of a file. One that cannot be used is an error: whoever wrote it there means it.
@@ -181,5 +220,5 @@ pub(super) fn read_name(
         raw::AlternativeName::Uri(uri) => AlternativeName::Uri(uri.clone()),
         raw::AlternativeName::Email(address) => AlternativeName::Email(address.clone()),
     });
-    Some(CertificateName { subject, san })
+    Some(CertificateName { subject, san, authority: None })
 }

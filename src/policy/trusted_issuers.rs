@@ -99,11 +99,7 @@ fn type_of(name: &str) -> Option<String> {
 }
 
 fn claim_rule(claim: &str, rule: &raw::ClaimRule) -> ClaimRule {
-    let value = |value: &ClaimValue| match value {
-        ClaimValue::Text(text) => Value::from(text.as_str()),
-        ClaimValue::Flag(flag) => Value::from(*flag),
-        ClaimValue::Number(number) => Value::from(*number),
-    };
+    let value = claim_value;
     let expected = match rule {
         raw::ClaimRule::Equals(one) => ExpectedClaim::OneOf(vec![value(one)]),
         raw::ClaimRule::OneOf(values) => ExpectedClaim::OneOf(values.iter().map(value).collect()),
@@ -112,6 +108,14 @@ fn claim_rule(claim: &str, rule: &raw::ClaimRule) -> ClaimRule {
         raw::ClaimRule::Absent(_) => ExpectedClaim::Absent,
     };
     ClaimRule { claim: ClaimPath::parse(claim), expected }
+}
+
+pub(super) fn claim_value(value: &ClaimValue) -> Value {
+    match value {
+        ClaimValue::Text(text) => Value::from(text.as_str()),
+        ClaimValue::Flag(flag) => Value::from(*flag),
+        ClaimValue::Number(number) => Value::from(*number),
+    }
 }
 
 fn read_keys(

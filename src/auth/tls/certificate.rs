@@ -1,5 +1,6 @@
 //! Fields of a client certificate, and names that it is matched with.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
+use super::client_authority::AuthorityId;
 use super::subject::DistinguishedName;
 
 /// Fields of a certificate. [`Trust`](super::trust::ClientTrust) decides whether they are vouched for.
@@ -25,6 +27,8 @@ pub struct Certificate {
     pub valid: (i64, i64),
     /// Signed by a trusted CA. Otherwise it counts only by its thumbprint.
     pub(super) is_vouched_for: bool,
+    /// The CAs among those of single clients that have signed it.
+    pub(super) authorities: RefCell<Vec<AuthorityId>>,
 }
 
 /// The SHA-256 of a certificate's DER.
@@ -48,6 +52,8 @@ pub struct CertificateName {
     pub subject: Option<SubjectName>,
     /// The required subject alternative name.
     pub san: Option<AlternativeName>,
+    /// The CA that must have signed it; `None`: any that the listener trusts.
+    pub authority: Option<AuthorityId>,
 }
 
 /// Required subject of a certificate.
@@ -149,6 +155,7 @@ impl Certificate {
             rsa_bits,
             valid: (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp()),
             is_vouched_for: true,
+            authorities: RefCell::default(),
         })
     }
 }
@@ -172,6 +179,10 @@ impl CertificateName {
             Some(SubjectName::Whole(subject)) => *subject == certificate.subject,
             Some(SubjectName::Common(name)) => certificate.subject.common_name() == Some(name),
         };
-        certificate.is_vouched_for && subject && self.san.as_ref().is_none_or(|name| certificate.names.contains(name))
+        let authority = self.authority.is_none_or(|authority| certificate.authorities.borrow().contains(&authority));
+        certificate.is_vouched_for
+            && authority
+            && subject
+            && self.san.as_ref().is_none_or(|name| certificate.names.contains(name))
     }
 }

@@ -29,9 +29,11 @@ impl Peer {
         trust: Arc<ClientTrust>,
     ) -> Option<Self> {
         let chain: Vec<CertificateDer<'static>> = chain?.iter().map(|der| der.clone().into_owned()).collect();
-        let now = UnixTime::now().as_secs();
+        let time = UnixTime::now();
+        let now = time.as_secs();
         let mut certificate = Certificate::read(chain.first()?)?;
         certificate.is_vouched_for = !trust.is_own(&certificate.thumbprint);
+        certificate.authorities.replace(trust.authorities_of(&chain, time));
         Some(Self {
             certificate,
             until: Cell::new(trust.holds_until(&chain, now)),
@@ -70,6 +72,7 @@ impl Peer {
             // What it counts for has changed: that is for another connection to find out.
             return Err(CertificateFault::Name);
         }
+        self.certificate.authorities.replace(trust.authorities_of(&self.chain, time));
         self.until.set(trust.holds_until(&self.chain, now));
         self.trust.replace(trust);
         Ok(())

@@ -13,6 +13,7 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
 use super::certificate::{Certificate, CertificateFault, CertificateName, CertificateRefused, Thumbprint};
+use super::client_authority::{AuthorityId, ClientAuthority};
 
 /// The shortest RSA key under [`ClientTrust::strict`], in bits.
 const SHORTEST_RSA_KEY: usize = 3072;
@@ -30,6 +31,8 @@ pub struct ClientTrust {
     lists_end: Vec<i64>,
     /// Certificates for which nobody needs to vouch: each is that of one client.
     own: Vec<Thumbprint>,
+    /// The CAs of single clients.
+    authorities: Vec<ClientAuthority>,
 }
 
 impl fmt::Debug for ClientTrust {
@@ -54,7 +57,7 @@ impl ClientTrust {
             .with_crls(revoked)
             .enforce_revocation_expiration()
             .build()?;
-        Ok(Self { chains, strict: false, names: Vec::new(), lists_end, own: Vec::new() })
+        Ok(Self { chains, strict: false, names: Vec::new(), lists_end, own: Vec::new(), authorities: Vec::new() })
     }
 
     /// Also refuses RSA keys below 3072 bits and certificates that are valid for three years or more.
@@ -70,6 +73,16 @@ impl ClientTrust {
     /// Also takes these certificates, for which nobody vouches.
     pub fn and_own(self, own: Vec<Thumbprint>) -> Self {
         Self { own, ..self }
+    }
+
+    /// Tells which of these CAs, each of a client, have signed a certificate.
+    pub fn telling(self, authorities: Vec<ClientAuthority>) -> Self {
+        Self { authorities, ..self }
+    }
+
+    /// The CAs of single clients that vouch for this chain.
+    pub(super) fn authorities_of(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Vec<AuthorityId> {
+        self.authorities.iter().filter(|one| one.vouches_for(chain, now)).map(ClientAuthority::id).collect()
     }
 
     /// Returns whether this certificate is trusted by its thumbprint, without a CA.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::raw::{ApiKey, Client, Exchange, Jwks};
+use super::super::raw::{AccessToken, ApiKey, Client, Jwks};
 use super::super::scalar::Duration;
 use super::{Check, grammar};
 use crate::key_validity::{self, Validity};
@@ -64,6 +64,13 @@ impl Check<'_> {
         for (index, audience) in client.audiences.iter().enumerate() {
             self.not_blank(&format!("{at}.audiences[{index}]"), audience);
         }
+        for name in client.claims.keys() {
+            let listed = self.raw.access_token.iter().flat_map(|token| &token.claims).any(|listed| listed == name);
+            if !listed {
+                let message = "nothing puts this claim into a token";
+                self.add(&format!("{at}.claims.{name}"), message, "name it in `access_token.claims`, or remove it");
+            }
+        }
         if let Some(kinds) = &client.grant_types {
             self.not_empty(&format!("{at}.grant_types"), kinds, "name one, such as client_credentials");
         }
@@ -116,10 +123,17 @@ impl Check<'_> {
         self.certificates_of(at, client);
     }
 
-    pub(super) fn exchange(&mut self, exchange: &Exchange) {
+    /// The contents of clients' tokens, and the lifetime of those that are given for a customer's.
+    pub(super) fn access_token(&mut self, access_token: &AccessToken) {
+        for (index, claim) in access_token.claims.iter().enumerate() {
+            self.further_claim(&format!("access_token.claims[{index}]"), claim);
+        }
+        let claims = access_token.claims.iter().enumerate();
+        let claims = claims.map(|(index, claim)| (format!("access_token.claims[{index}]"), claim.as_str()));
+        self.unique("the claim", claims);
         let at = "access_token.exchange.lifetime";
-        self.some_time(at, exchange.lifetime);
-        if exchange.lifetime > Duration::seconds(3600) {
+        self.some_time(at, access_token.exchange.lifetime);
+        if access_token.exchange.lifetime > Duration::seconds(3600) {
             let message = "these tokens are for the one call that follows, and no refresh is needed for them";
             self.add(at, message, "write at most 1h");
         }

@@ -51,6 +51,10 @@ impl Check<'_> {
                 self.some_listener_asks(&at);
             }
         }
+        if client.client_ca.is_some() && client.certificate.is_none() && client.tls_client_auth.is_none() {
+            let message = "`client_ca` is about the CA of a certificate, and this client names none";
+            self.add(&format!("{at}.client_ca"), message, "add `certificate` or `tls_client_auth`, or remove it");
+        }
         if client.certificate_bound_tokens {
             self.some_listener_asks(&format!("{at}.certificate_bound_tokens"));
         }

@@ -48,7 +48,7 @@ impl Check<'_> {
             self.path("access_token.path", &access_token.path);
             self.some_time("access_token.lifetime", access_token.lifetime);
             self.at_most_400_days("access_token.lifetime", access_token.lifetime);
-            self.exchange(&access_token.exchange);
+            self.access_token(access_token);
             self.rate_limit("access_token.limits", &access_token.limits);
             self.attempts("access_token.attempts", &access_token.attempts);
             if let Some(cors) = &access_token.cors {

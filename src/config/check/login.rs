@@ -5,7 +5,7 @@ use super::super::scalar::Duration;
 use super::{Check, grammar};
 
 /// Claims that the gateway writes itself.
-pub(super) const OWN_CLAIMS: [&str; 18] = [
+const OWN_CLAIMS: [&str; 18] = [
     "iss",
     "sub",
     "aud",
@@ -78,18 +78,7 @@ impl Check<'_> {
             self.login_cors(login, cors);
         }
         for (index, claim) in login.claims.iter().enumerate() {
-            let at = format!("login.claims[{index}]");
-            if grammar::is_personal(claim) {
-                self.add(
-                    &at,
-                    "an identity claim that would carry personal data",
-                    "remove it: backends get the opaque identifier",
-                );
-            } else if OWN_CLAIMS.contains(&claim.as_str()) {
-                self.add(&at, "the gateway writes this claim itself", "remove it");
-            } else {
-                self.not_blank(&at, claim);
-            }
+            self.further_claim(&format!("login.claims[{index}]"), claim);
         }
         for (index, claim) in login.forward_claims.iter().enumerate() {
             let at = format!("login.forward_claims[{index}]");
@@ -101,6 +90,21 @@ impl Check<'_> {
         }
         let claims = login.claims.iter().enumerate();
         self.unique("the claim", claims.map(|(index, claim)| (format!("login.claims[{index}]"), claim.as_str())));
+    }
+
+    /// A claim that somebody else than the gateway chooses.
+    pub(super) fn further_claim(&mut self, at: &str, claim: &str) {
+        if grammar::is_personal(claim) {
+            self.add(
+                at,
+                "an identity claim that would carry personal data",
+                "remove it: backends get the opaque identifier",
+            );
+        } else if OWN_CLAIMS.contains(&claim) {
+            self.add(at, "the gateway writes this claim itself", "remove it");
+        } else {
+            self.not_blank(at, claim);
+        }
     }
 
     fn accounts(&mut self, accounts: &Accounts) {

@@ -1,11 +1,13 @@
 //! Callers: `clients`, `api_keys`.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::certificate::{CertificateName, OwnCertificate};
-use super::{FilePath, Jwks, SignatureAlgorithm};
+use super::{ClaimValue, FilePath, Jwks, SignatureAlgorithm};
 use crate::config::scalar::{Duration, Network};
 
 /// A system that may call. It proves itself by one of its secrets, or by what it signs with its own key.
@@ -38,6 +40,9 @@ pub struct Client {
     pub audiences: Vec<String>,
     /// Lifetime of its tokens. Default: `access_token.lifetime`.
     pub lifetime: Option<Duration>,
+    /// Claims of its access tokens, as far as `access_token.claims` names them.
+    #[serde(default)]
+    pub claims: BTreeMap<String, ClaimValue>,
     /// Its certificate: its tokens are valid only on connections with this one, whatever the listener.
     pub certificate: Option<CertificateName>,
     /// The certificate by which it authenticates itself (`tls_client_auth`, RFC 8705 section 2.1), signed by a CA of
@@ -47,6 +52,9 @@ pub struct Client {
     /// section 2.2); two may be valid at once. Its tokens are then bound to the one that it shows.
     #[serde(default)]
     pub certificates: Vec<OwnCertificate>,
+    /// A PEM file of the CA certificates that sign its certificates: with those of `certificate` and `tls_client_auth` no
+    /// other CA of a listener can stand for it. Default: any CA of `listen[].tls.client_ca`.
+    pub client_ca: Option<FilePath>,
     /// Bind its tokens to the certificate with which it requests them (RFC 8705 section 3): then they are valid only on
     /// connections with the same one.
     #[serde(default)]

@@ -281,6 +281,9 @@ pub struct AccessToken {
     /// Lifetime of an access token.
     #[serde(default = "default_lifetime")]
     pub lifetime: Duration,
+    /// Claims of `clients[].claims` to include in access tokens. Names that stand for personal data are refused.
+    #[serde(default)]
+    pub claims: Vec<String>,
     /// Tokens for clients that hand in a customer's token.
     #[serde(default)]
     pub exchange: Exchange,

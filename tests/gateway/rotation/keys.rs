@@ -347,7 +347,12 @@ fn clients_find_the_endpoints_in_the_metadata() {
     assert_eq!(metadata["issuer"], "https://gateway.test");
     assert_eq!(metadata["token_endpoint"], "https://gateway.test/oauth/access_token");
     assert_eq!(metadata["jwks_uri"], "https://gateway.test/.well-known/jwks.json");
-    assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
+    let kinds = [
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    ];
+    assert_eq!(metadata["grant_types_supported"], json!(kinds));
     assert_eq!(metadata["scopes_supported"], json!(["profile"]));
     let (_backend, gateway) = world_with(|config| config.set("/issuer/url", json!("https://gateway.test/tenant")));
     let metadata = gateway.get("/.well-known/oauth-authorization-server/tenant").send().ok().json();

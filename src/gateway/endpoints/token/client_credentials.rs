@@ -1,5 +1,6 @@
 //! `grant_type=client_credentials` (RFC 6749 section 4.4): an access token of the client's own (RFC 9068).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -64,6 +65,9 @@ struct AccessClaims<'a> {
     /// RFC 7800.
     #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Value>,
+    /// Those of `clients[].claims`.
+    #[serde(flatten)]
+    more: &'a BTreeMap<String, Value>,
     /// [`crate::auth::jwt::RULES`].
     #[serde(rename = "wg_rules")]
     rules: u64,
@@ -85,6 +89,7 @@ fn issue(issuer: &Issuer, endpoint: &AccessToken, grant: &TokenGrant<'_>) -> Res
         jti: &token_id(),
         scope,
         cnf: binding.as_ref().map(Binding::confirmation),
+        more: &client.claims,
         rules: *known,
     };
     let kind = Binding::token_type(binding.as_ref());
@@ -116,13 +121,14 @@ mod tests {
             jti: "id",
             scope: "",
             cnf: None,
+            more: &BTreeMap::from([("tier".to_owned(), json!("gold"))]),
             rules: 7,
         };
         let claims = serde_json::to_value(&plain).unwrap();
         assert_eq!(
             claims,
             json!({ "iss": "us", "aud": "api", "sub": "asapp", "client_id": "asapp", "iat": 1, "nbf": 1, "exp": 2,
-                "jti": "id", RULES: 7 })
+                "jti": "id", "tier": "gold", RULES: 7 })
         );
         let bound = AccessClaims { scope: "a b", cnf: Some(json!({ "jkt": "x" })), ..plain };
         let claims = serde_json::to_value(&bound).unwrap();
