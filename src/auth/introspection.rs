@@ -55,9 +55,9 @@ impl Inspected {
         Subject::Token(self.marks.id.clone())
     }
 
-    /// The subject of a rule that ends its login, where it names one.
+    /// The subject of a rule that ends its login, where it is ours and names one.
     pub fn login(&self) -> Option<Subject> {
-        self.marks.login.clone().map(Subject::Login)
+        self.claims.login.as_deref().map(|login| Subject::Login(login.into()))
     }
 
     /// The customer of the token; `None` for a client's.
@@ -174,7 +174,7 @@ impl Authenticator {
         };
         let (verifier, claims) = match (own, self.trusted.find(issuer)) {
             (Some(own), _) => (own, own.verify_for(&compact, now, |token| note(own, token))?),
-            (None, Some(TrustedIssuer { verifier })) => {
+            (None, Some(TrustedIssuer { verifier, .. })) => {
                 (verifier, of_other_issuer(verifier, &compact, now, ask, note)?)
             }
             (None, None) => return Err(TokenFault::Issuer),

@@ -10,6 +10,7 @@ pub mod forwarded_claims;
 pub mod jwk_set;
 pub mod jws;
 pub mod remote_jwks;
+pub mod security_event;
 pub mod signing_keys;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use crate::customer;
 use crate::refusal::TokenFault;
 use crate::state::account_stamp::AccountStamp;
+use crate::state::revocation::Subject;
 use crate::state::session::SessionDigest;
 use claims::{ClaimPath, ClaimRule};
 use confirmation::Binding;
@@ -128,6 +130,7 @@ pub struct Verifier {
     rules: Vec<ClaimRule>,
     tenant: String,
     reads_client: bool,
+    reads_session: bool,
     forwardable: Option<ForwardableClaims>,
 }
 
@@ -150,6 +153,8 @@ pub struct Claims {
     pub token_id: Option<String>,
     /// `sid`, only of our own tokens: the login that it is of.
     pub login: Option<String>,
+    /// The session of another issuer that it is of, as the name of a [`Subject::Login`], where that issuer tells of their end.
+    pub session: Option<Box<str>>,
     /// [`FAMILY`], only of our own tokens: the refresh tokens of that login, where it has some.
     pub family: Option<SessionDigest>,
     /// `client_id`, only of our own tokens (RFC 9068 section 2.2).
@@ -180,6 +185,7 @@ impl Verifier {
             longest_life: None,
             rules: Vec::new(),
             reads_client: false,
+            reads_session: false,
             forwardable: None,
         }
     }
@@ -235,6 +241,11 @@ impl Verifier {
     /// Backends may be told these claims of its tokens: names or JSON pointers.
     pub fn forwarding(self, claims: &[String]) -> Self {
         Self { forwardable: ForwardableClaims::of(&self.issuer, claims), ..self }
+    }
+
+    /// Its issuer tells when sessions end: its tokens say of which session they are.
+    pub fn reading_sessions(self) -> Self {
+        Self { reads_session: true, ..self }
     }
 
     /// Its subjects are unique within this, and not within the issuer.
@@ -354,6 +365,7 @@ impl Verifier {
             ends: expires_at.saturating_add(self.skew).min(key_ends),
             token_id: text("jti")?,
             login: if self.reads_client { text("sid")? } else { None },
+            session: if self.reads_session { self.session(claims)? } else { None },
             family: if self.reads_client { text(FAMILY)?.map(|text| read_family(&text)).transpose()? } else { None },
             client_id: if self.reads_client { text("client_id")? } else { None },
             scope: if self.reads_client { text("scope")? } else { None },
@@ -367,6 +379,14 @@ impl Verifier {
             },
             forwarded: self.forwardable.as_ref().map(|forwardable| forwardable.read(claims)),
         })
+    }
+
+    /// The session of a token; one without `sid` is of any of its `sub`.
+    fn session(&self, claims: &Members) -> Result<Option<Box<str>>, TokenFault> {
+        let subject = || claims.get("sub").and_then(Value::as_str);
+        let unnamed = || subject().map(|subject| Subject::unnamed_session_of(&self.issuer, subject));
+        let session = claims.text("sid")?;
+        Ok(session.map(|session| Subject::session_of(&self.issuer, session)).or_else(unnamed))
     }
 
     fn check_type(&self, kind: Option<&str>) -> Result<(), TokenFault> {

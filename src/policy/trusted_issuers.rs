@@ -1,5 +1,7 @@
 //! Trusted issuers of customers' tokens, read.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::ca_certificates::Authorities;
@@ -8,10 +10,12 @@ use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::claims::{ClaimPath, ClaimRule, ExpectedClaim};
 use crate::auth::jwt::jwk_set::JwkSet;
 use crate::auth::jwt::remote_jwks::JwksLocation;
+use crate::auth::jwt::security_event::{EventKind, EventVerifier};
 use crate::auth::jwt::{Keys, Verifier};
-use crate::auth::trusted_issuer::{TrustedIssuer, TrustedIssuers};
+use crate::auth::trusted_issuer::{ProviderEvents, TrustedIssuer, TrustedIssuers};
 use crate::config::raw::{self, ClaimValue};
 use crate::config::{Config, Problems};
+use crate::state::{LONGEST, LONGEST_SKEW};
 
 /// The trusted issuers, by `iss`.
 pub(super) fn read(
@@ -25,7 +29,11 @@ pub(super) fn read(
         let at = format!("trusted_issuers[{number}]");
         match read_keys(config, authorities, issuer, registry) {
             Ok(keys) => {
-                trusted.push((issuer.issuer.clone(), TrustedIssuer { verifier: verifier(issuer, keys) }));
+                let verifier = verifier(issuer, keys);
+                match events(config, issuer, &verifier) {
+                    Ok(events) => trusted.push((issuer.issuer.clone(), TrustedIssuer { verifier, events })),
+                    Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
+                }
             }
             Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
         }
@@ -41,10 +49,43 @@ fn verifier(issuer: &raw::TrustedIssuer, keys: Keys) -> Verifier {
         .with_rules(issuer.claims.iter().map(|(claim, rule)| claim_rule(claim, rule)).collect())
         .forwarding(&issuer.forward_claims)
         .within(issuer.tenant.clone().unwrap_or_else(|| issuer.issuer.clone()));
+    let verifier = match issuer.logout.is_some() || issuer.security_events.is_some() {
+        true => verifier.reading_sessions(),
+        false => verifier,
+    };
     match &issuer.types {
         None => verifier,
         Some(types) => verifier.of_types(types.iter().cloned().map(Some)),
     }
+}
+
+/// What the issuer may tell of its own accord.
+fn events(
+    config: &Config,
+    issuer: &raw::TrustedIssuer,
+    verifier: &Verifier,
+) -> Result<Option<Arc<ProviderEvents>>, JwksFault> {
+    /// Tokens of an earlier configuration may live longer than those of now.
+    const DAY: u64 = 24 * 3600;
+    if issuer.logout.is_none() && issuer.security_events.is_none() {
+        return Ok(None);
+    }
+    let secret = issuer.security_events.as_ref().and_then(|events| events.authorization.as_ref());
+    let authorization = match secret {
+        Some(secret) => {
+            let read = config.read_secret(secret);
+            Some(read.map_err(|(message, help)| ("security_events.authorization", message, help))?)
+        }
+        None => None,
+    };
+    let of = |kind, audiences: &Vec<String>| EventVerifier::of(verifier, kind, audiences.clone());
+    Ok(Some(Arc::new(ProviderEvents {
+        logout: issuer.logout.as_ref().map(|it| of(EventKind::Logout, &it.audiences)),
+        security_events: issuer.security_events.as_ref().map(|it| of(EventKind::Security, &it.audiences)),
+        authorization,
+        names_by_sub: issuer.subject == "sub",
+        longest: issuer.max_lifetime.map_or(LONGEST, |longest| longest.as_secs().max(DAY)) + 2 * LONGEST_SKEW,
+    })))
 }
 
 fn claim_rule(claim: &str, rule: &raw::ClaimRule) -> ClaimRule {

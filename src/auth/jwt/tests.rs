@@ -172,6 +172,7 @@ fn a_right_token_gives_its_claims() {
         account: None,
         forwarded: None,
         login: None,
+        session: None,
         family: None,
         subject: "alice".into(),
         audience: US.into(),

@@ -99,13 +99,15 @@ impl Check<'_> {
         if let Some(forward_auth) = &raw.forward_auth {
             own.push(("forward_auth.path".to_owned(), &forward_auth.path));
         }
-        const FIXED: [&str; 6] = [
+        const FIXED: [&str; 8] = [
             "/.well-known/jwks.json",
             "/.well-known/jwks.pem",
             "/.well-known/oauth-authorization-server",
             "/auth/logout",
             "/oauth/revoke",
             "/oauth/introspect",
+            "/oauth/backchannel_logout",
+            "/oauth/security_events",
         ];
         for (at, path) in own.iter().filter(|(_, path)| FIXED.contains(path)) {
             self.add(at, format!("`{path}` is another endpoint of the gateway"), "choose another path");
@@ -118,7 +120,13 @@ impl Check<'_> {
             own.push((String::new(), FIXED[3]));
         }
         if raw.access_token.is_some() {
-            own.extend(FIXED[4..].iter().map(|path| (String::new(), *path)));
+            own.extend(FIXED[4..6].iter().map(|path| (String::new(), *path)));
+        }
+        if raw.trusted_issuers.iter().any(|issuer| issuer.logout.is_some()) {
+            own.push((String::new(), FIXED[6]));
+        }
+        if raw.trusted_issuers.iter().any(|issuer| issuer.security_events.is_some()) {
+            own.push((String::new(), FIXED[7]));
         }
         if raw.routes.iter().any(|route| route.resource_metadata) {
             own.push((String::new(), "/.well-known/oauth-protected-resource"));

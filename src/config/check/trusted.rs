@@ -55,6 +55,7 @@ impl Check<'_> {
             forwarded.map(|(index, claim)| (format!("{at}.forward_claims[{index}]"), claim.as_str())),
         );
         self.key_refresh(at, issuer);
+        self.provider_events(at, issuer);
     }
 
     /// Exactly one source of keys, and algorithms that belong to it.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-use super::{FilePath, SecretRef};
+use super::{FilePath, ProviderLogout, SecretRef, SecurityEvents};
 use crate::config::scalar::Duration;
 
 /// An issuer of customers' tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`.
@@ -54,6 +54,10 @@ pub struct TrustedIssuer {
     /// Claims that backends may be told by `${claims.NAME}` in `request_headers.set`: names or JSON pointers.
     #[serde(default)]
     pub forward_claims: Vec<String>,
+    /// It tells of logouts at POST /oauth/backchannel_logout (OpenID Connect Back-Channel Logout 1.0).
+    pub logout: Option<ProviderLogout>,
+    /// It pushes security events to POST /oauth/security_events (OpenID Shared Signals, RFC 8935).
+    pub security_events: Option<SecurityEvents>,
 }
 
 fn default_subject_claim() -> String {
