@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::state::replay::{self, OnceId};
 use crate::state::revocation::Subject;
 use crate::state::session::digest_of;
-use subject_identifier::Named;
+use subject_identifier::NamedSubject;
 
 /// Events that end one session, where they name one.
 const OF_SESSIONS: [&str; 1] = ["https://schemas.openid.net/secevent/caep/event-type/session-revoked"];
@@ -175,11 +175,11 @@ impl Told<'_> {
         is_of_customer: bool,
     ) -> Result<(), TokenFault> {
         let named = match (event.about.as_ref().or_else(|| content.get("subject")), &event.subject) {
-            (Some(identifier), _) => Named::read(identifier, self.issuer.verifier.issuer()),
-            (None, Some(subject)) => Some(Named::of_customer(subject)),
+            (Some(identifier), _) => NamedSubject::read(identifier, self.issuer.verifier.issuer()),
+            (None, Some(subject)) => Some(NamedSubject::of_customer(subject)),
             (None, None) => None,
         };
-        let Named { customer, session, is_either } = named.ok_or(TokenFault::Subject)?;
+        let NamedSubject { customer, session, is_either } = named.ok_or(TokenFault::Subject)?;
         match session.filter(|_| !is_of_customer) {
             Some(session) => {
                 self.session_or_customer(Some(&session), customer.as_deref())?;

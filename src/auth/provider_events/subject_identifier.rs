@@ -6,7 +6,7 @@ use crate::auth::jwt::security_event::readable;
 
 /// The customer and the session that an identifier names.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Named {
+pub(super) struct NamedSubject {
     /// The customer, by the issuer's `sub`.
     pub(super) customer: Option<String>,
     /// The session, by its `sid`.
@@ -15,7 +15,7 @@ pub(super) struct Named {
     pub(super) is_either: bool,
 }
 
-impl Named {
+impl NamedSubject {
     /// A customer and all sessions.
     pub(super) fn of_customer(subject: &str) -> Self {
         Self { customer: Some(subject.to_owned()), ..Self::default() }
@@ -58,7 +58,7 @@ mod tests {
     const ISSUER: &str = "https://login.example.com";
 
     fn read(identifier: Value) -> Option<(Option<String>, Option<String>)> {
-        Named::read(&identifier, ISSUER).map(|named| (named.customer, named.session))
+        NamedSubject::read(&identifier, ISSUER).map(|named| (named.customer, named.session))
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::hex::hex;
+use crate::state::session::digest_of;
+
 /// The subject of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
@@ -53,9 +56,10 @@ impl Subject {
         format!("{issuer} sid {session}").into()
     }
 
-    /// The name of those of another issuer's sessions that its tokens of this subject do not tell.
+    /// The name of those of another issuer's sessions that its tokens of this subject do not tell. The subject may be personal:
+    /// only its digest is kept.
     pub fn unnamed_session_of(issuer: &str, subject: &str) -> Box<str> {
-        format!("{issuer} sub {subject}").into()
+        format!("{issuer} sub sha256 {}", hex(&digest_of(subject.as_bytes()))).into()
     }
 
     /// The tokens of a customer for this audience. An identifier contains no space, so that the two are told apart, and

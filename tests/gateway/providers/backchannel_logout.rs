@@ -361,3 +361,30 @@ fn check_says_what_a_logout_by_the_provider_needs() {
     told(&gateway, &of_session(&key, "s1", Some("ann")));
     assert_eq!(status(&gateway, &login), 401);
 }
+
+/// The first example below a heading of docs/identity-providers.md.
+fn example(heading: &str) -> Value {
+    const PAGE: &str = include_str!("../../../docs/identity-providers.md");
+    let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).unwrap();
+    let (_, yaml) = section.split_once("```yaml\n").unwrap();
+    serde_saphyr::from_str(yaml.split("```").next().unwrap()).unwrap()
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_right() {
+    for heading in [
+        "A single-page app on another origin",
+        "Agents that find their way in",
+        "Logout told by the provider",
+        "Security events",
+    ] {
+        let mut config = Config::new(&Backend::start()).file("transmitter.key", "transmitter-secret-5Hq2");
+        for (section, value) in example(heading).as_object().unwrap() {
+            match value {
+                Value::Array(items) if section == "routes" => config = config.add_route(items[0].clone()),
+                value => config = config.set(&format!("/{section}"), value.clone()),
+            }
+        }
+        gateway::Workspace::new(&config).succeeds(&["check", "--files-only"]);
+    }
+}
