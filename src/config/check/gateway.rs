@@ -43,6 +43,9 @@ impl Check<'_> {
         }
         if let Some(login) = &raw.login {
             self.login(login);
+            if let Some(cors) = &login.cors {
+                self.login_cors(login, cors);
+            }
         }
         if let Some(access_token) = &raw.access_token {
             self.path("access_token.path", &access_token.path);

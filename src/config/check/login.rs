@@ -68,9 +68,6 @@ impl Check<'_> {
         if let Some(cookie) = &login.cookie {
             self.cookie(cookie);
         }
-        if let Some(cors) = &login.cors {
-            self.login_cors(login, cors);
-        }
         for (index, claim) in login.claims.iter().enumerate() {
             let at = format!("login.claims[{index}]");
             if grammar::is_personal(claim) {

@@ -25,7 +25,10 @@ impl Gateway {
     /// issuer should try again.
     pub(crate) async fn security_events(&self, call: Box<Call<'_>>, record: &mut Record) -> Result<Answer, Refused> {
         let outcome = self.security_event_told(call, record).await;
-        let word = outcome.as_ref().map_or_else(|refused| refused.refusal.as_str(), |word| word);
+        let word = match &outcome {
+            Ok(word) => word,
+            Err(refused) => refused.refusal.as_str(),
+        };
         self.worker_metrics().provider_event("security_event", word);
         outcome.map(|_| {
             let mut response = Answer::new(ResponseBody::full(""));

@@ -163,7 +163,11 @@ fn a_bad_logout_token_ends_nothing() {
         ("security_event_malformed", format!("{head}.{}.", rest.split('.').next().unwrap())),
         (
             "security_event_algorithm",
-            hs256(&json!({"alg": "HS256", "typ": "logout+jwt"}), &claims, key.public_pem.as_bytes()),
+            hs256(
+                &json!({"alg": "HS256", "typ": "logout+jwt", "kid": "partner-1"}),
+                &claims,
+                key.public_pem.as_bytes(),
+            ),
         ),
         ("security_event_issuer", with(&|_, it| it["iss"] = json!("https://evil.example"))),
         ("security_event_issuer", with(&|_, it| it["iss"] = json!("https://gateway.test"))),
