@@ -11,6 +11,7 @@ mod customer;
 pub mod dpop;
 pub mod introspection;
 pub mod jwt;
+pub mod provider_events;
 pub mod redirect_uris;
 pub mod requirements;
 mod system_token;

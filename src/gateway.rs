@@ -274,6 +274,14 @@ impl Gateway {
                 let basic = call.parts.headers.contains_key(header::AUTHORIZATION);
                 Box::pin(self.introspect(call, record)).await.map_err(|refused| Refused { basic, ..refused })
             }
+            Target::BackchannelLogout => {
+                record.route = endpoints::backchannel_logout::NAME.into();
+                Box::pin(self.backchannel_logout(call, record)).await
+            }
+            Target::SecurityEvents => {
+                record.route = endpoints::security_events::NAME.into();
+                Box::pin(self.security_events(call, record)).await
+            }
             Target::Everything => Ok(options(None)),
             Target::KeySet => {
                 record.route = endpoints::well_known::NAME.into();

@@ -95,6 +95,7 @@
 //! | 6 | `customer` | customer token or session cookie -> identifier |
 //! | 6 | `system_token` | system tokens of trusted issuers -> client |
 //! | 5 | `caller` | the proved caller |
+//! | 5 | `provider_events` | logouts and security events that other issuers tell |
 //! | 5 | `introspection` | verdict on a token for introspection, revocation and logout |
 //! | 5 | `token_binding` | tokens bound to a certificate or a DPoP key |
 //! | 4 | `context` | context of a check, pending lookups |

@@ -198,9 +198,8 @@ impl Policy {
         versions.extend(key_versions(issuer.as_ref(), &auth));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
         let (mut choices, mut documents) = (Vec::new(), Vec::new());
-        let tables = raw.listen.iter();
         let mut table = |listen| target::table(raw, listen, &routes, issuer.is_some(), &mut choices, &mut documents);
-        let tables = tables.map(&mut table).collect();
+        let tables = raw.listen.iter().map(&mut table).collect();
         Some(Self {
             errors,
             memory_limit: raw.memory_limit.map(|size| size.bytes() as u64),

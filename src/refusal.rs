@@ -231,6 +231,8 @@ pub enum Refusal {
     WrongClientSecret,
     /// Token endpoint: client assertion.
     ClientAssertion(TokenFault),
+    /// Logout token or security event of an issuer.
+    SecurityEvent(TokenFault),
     /// Token endpoint: credentials by two methods at once, or of two clients.
     ClientAuthentication,
     /// The client may not use this endpoint, or this grant type.
@@ -403,6 +405,7 @@ impl Refusal {
             Self::UnknownClient => "unknown_client",
             Self::WrongClientSecret => "wrong_client_secret",
             Self::ClientAssertion(fault) => token_word!("client_assertion", fault),
+            Self::SecurityEvent(fault) => token_word!("security_event", fault),
             Self::ClientAuthentication => "client_authentication",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::ClientAuthenticationMissing => "client_authentication_missing",

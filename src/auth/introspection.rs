@@ -55,9 +55,9 @@ impl Inspected {
         Subject::Token(self.marks.id.clone())
     }
 
-    /// The subject of a rule that ends its login, where it names one.
+    /// The subject of a rule that ends its login, where it is ours and names one.
     pub fn login(&self) -> Option<Subject> {
-        self.marks.login.clone().map(Subject::Login)
+        self.claims.login.as_deref().map(|login| Subject::Login(login.into()))
     }
 
     /// The client that acts for the customer, where the token was given to one.

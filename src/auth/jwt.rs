@@ -11,6 +11,7 @@ pub mod forwarded_claims;
 pub mod jwk_set;
 pub mod jws;
 pub mod remote_jwks;
+pub mod security_event;
 pub mod signing_keys;
 #[cfg(test)]
 mod tests;
@@ -153,6 +154,8 @@ pub struct Claims {
     pub token_id: Option<String>,
     /// `sid`, only of our own tokens: the login that it is of.
     pub login: Option<String>,
+    /// The session of another issuer that it is of, as the name of a [`Subject::Login`], where that issuer tells of their end.
+    pub session: Option<Box<str>>,
     /// [`FAMILY`], only of our own tokens: the refresh tokens of that login, where it has some.
     pub family: Option<SessionDigest>,
     /// `client_id`, only of our own tokens (RFC 9068 section 2.2).

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::client_role::ClientRole;
 use super::jwt::remote_jwks::PublishedKeys;
+use super::jwt::security_event::EventVerifier;
 use super::jwt::{Compact, Verifier};
 use super::requirements::IssuerNumber;
+use crate::secret::Secret;
 
 /// An issuer besides this gateway.
 #[derive(Debug, Clone)]
@@ -19,6 +21,8 @@ pub struct TrustedIssuer {
     pub customers: bool,
     /// It issues system tokens.
     pub clients: Option<Box<ClientRole>>,
+    /// What it may tell of its own accord, where that is anything.
+    pub events: Option<Arc<ProviderEvents>>,
 }
 
 impl TrustedIssuer {
@@ -26,6 +30,21 @@ impl TrustedIssuer {
     pub(super) fn is_of_client(&self, token: &Compact<'_>) -> bool {
         self.clients.as_ref().is_some_and(|role| role.is_of_client(token))
     }
+}
+
+/// What an issuer may tell of its own accord.
+#[derive(Debug)]
+pub struct ProviderEvents {
+    /// Checks its logout tokens.
+    pub logout: Option<EventVerifier>,
+    /// Checks its security event tokens.
+    pub security_events: Option<EventVerifier>,
+    /// The `Authorization` of security events.
+    pub authorization: Option<Secret>,
+    /// Its customers are told apart by `sub`.
+    pub names_by_sub: bool,
+    /// Longest life of its tokens, in seconds: for so long an ended session is remembered.
+    pub longest: u64,
 }
 
 /// The trusted issuers, by `iss`.

@@ -138,7 +138,7 @@ pub struct Marks {
     pub id: Box<str>,
     /// Another id, under which a version before has revoked it: the digest of the whole token.
     pub earlier_id: Option<Box<str>>,
-    /// The login that it is of.
+    /// The login that it is of, or the session of another issuer.
     pub login: Option<Box<str>>,
     /// `iat`, where it has one.
     pub issued: Option<Issued>,
@@ -163,7 +163,7 @@ impl Marks {
             Some(id) => (Subject::token_of(issuer, id), None),
             None => (digest(signed), Some(digest(token))),
         };
-        let login = if own { claims.login.as_deref().map(Into::into) } else { None };
+        let login = if own { claims.login.as_deref().map(Into::into) } else { claims.session.clone() };
         Self {
             id,
             earlier_id,

@@ -20,6 +20,7 @@ mod listeners;
 mod login;
 mod matchers;
 mod overlaps;
+mod provider_events;
 mod regex_paths;
 mod resource_metadata;
 mod response;

@@ -20,6 +20,7 @@ mod issuing;
 mod listen;
 mod matcher;
 mod process;
+mod provider_events;
 mod response;
 mod route;
 mod servers;
@@ -56,6 +57,7 @@ pub use issuing::{
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use matcher::{Matcher, WeightedBackend};
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
+pub use provider_events::{ProviderLogout, SecurityEvents};
 pub use response::{Redaction, ResponseRules};
 pub use route::{
     CustomerTokenSource, Dpop, ExactPath, HeaderPlace, IdentifierPlace, InPath, Mode, PathMatch, Per, Placement,

@@ -3,6 +3,7 @@
 
 mod authorization_code;
 pub(crate) mod authorization_endpoint;
+pub(crate) mod backchannel_logout;
 pub(crate) mod client_authentication;
 mod customer_token;
 pub(crate) mod fair_queue;
@@ -13,8 +14,10 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod options;
 pub mod password_hashing;
+mod provider_event;
 pub(crate) mod refresh;
 pub(crate) mod revoke_introspect;
+pub(crate) mod security_events;
 mod session_cookie;
 pub(crate) mod token;
 pub(crate) mod well_known;

@@ -177,7 +177,9 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
         R::ClientToken(TokenFault::NoKeys)
         | R::CustomerToken(TokenFault::NoKeys)
+        | R::SecurityEvent(TokenFault::NoKeys)
         | R::ClientAssertion(TokenFault::NoKeys) => (503, "503-04", "The issuer's keys are unavailable; retry later."),
+        R::SecurityEvent(_) => (400, "400-15", "The logout token or security event is not valid here."),
         R::CustomerToken(TokenFault::Expired) => (401, "401-02", "The customer credential has expired."),
         R::Session(crate::refusal::SessionFault::Expired) => (401, "401-02", "The customer credential has expired."),
         R::CustomerToken(_) | R::Session(_) => (401, "401-03", "The customer credential is not valid."),

@@ -46,8 +46,12 @@ impl Gateway {
 
 /// The response to a refused request, in the form of its endpoint.
 pub(super) fn refusal_response(refused: &Refused, record: &mut Record, policy: &Policy) -> Answer {
-    const OAUTH: [&str; 3] =
-        [endpoints::token::NAME, endpoints::revoke_introspect::REVOKE, endpoints::revoke_introspect::INTROSPECT];
+    const OAUTH: [&str; 4] = [
+        endpoints::token::NAME,
+        endpoints::revoke_introspect::REVOKE,
+        endpoints::revoke_introspect::INTROSPECT,
+        endpoints::backchannel_logout::NAME,
+    ];
     let bodies = policy.error_bodies(record.route_number);
     record.refusal = Some(refused.refusal);
     if refused.refusal == Refusal::Internal {
@@ -55,6 +59,8 @@ pub(super) fn refusal_response(refused: &Refused, record: &mut Record, policy: &
     }
     if refused.oauth || OAUTH.contains(&&*record.route) {
         endpoints::token::error_response(refused)
+    } else if *record.route == *endpoints::security_events::NAME {
+        endpoints::security_events::error_response(refused)
     } else {
         let mut response = error::response(refused, record.id(), bodies).map(ResponseBody::full);
         if let Some(route) = record.route_number.and_then(|number| policy.routes.get(number as usize))

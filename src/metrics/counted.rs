@@ -32,6 +32,7 @@ pub(super) struct LabelledCounts {
     pub(super) backend_failures: HashMap<(Arc<str>, &'static str), u64>,
     pub(super) logins: HashMap<&'static str, u64>,
     pub(super) tokens: HashMap<&'static str, u64>,
+    pub(super) provider_events: HashMap<(&'static str, &'static str), u64>,
     pub(super) observed: HashMap<(Arc<str>, &'static str), u64>,
     pub(super) connections_closed: HashMap<&'static str, u64>,
     pub(super) tunnels_closed: HashMap<(Arc<str>, &'static str), u64>,
@@ -73,6 +74,7 @@ impl LabelledCounts {
         add_counts(&mut self.backend_failures, &other.backend_failures);
         add_counts(&mut self.logins, &other.logins);
         add_counts(&mut self.tokens, &other.tokens);
+        add_counts(&mut self.provider_events, &other.provider_events);
         add_counts(&mut self.observed, &other.observed);
         add_counts(&mut self.connections_closed, &other.connections_closed);
         add_counts(&mut self.tunnels_closed, &other.tunnels_closed);
@@ -121,6 +123,13 @@ impl LabelledCounts {
                 "wicketgate_tokens_total",
                 "Token requests, by outcome.",
                 self.tokens.iter().map(|(outcome, count)| (vec![("outcome", word(outcome))], *count)),
+            ),
+            counters(
+                "wicketgate_provider_events_total",
+                "Logout tokens and security events of issuers, by kind and outcome.",
+                self.provider_events
+                    .iter()
+                    .map(|((kind, outcome), count)| (vec![("kind", word(kind)), ("outcome", word(outcome))], *count)),
             ),
             counters(
                 "wicketgate_rate_limit_fallback_total",

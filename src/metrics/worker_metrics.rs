@@ -115,6 +115,11 @@ impl WorkerMetrics {
         *locked(&self.counted).tokens.entry(outcome).or_default() += 1;
     }
 
+    /// Counts what an issuer tells, by kind and outcome.
+    pub fn provider_event(&self, kind: &'static str, outcome: &'static str) {
+        *locked(&self.counted).provider_events.entry((kind, outcome)).or_default() += 1;
+    }
+
     /// Counts a request on a route in `mode: observe` that would have been refused.
     pub fn observed(&self, route: &Arc<str>, refusal: &'static str) {
         *locked(&self.counted).observed.entry((Arc::clone(route), refusal)).or_default() += 1;

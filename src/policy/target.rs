@@ -36,6 +36,10 @@ pub enum Target {
     Revoke,
     /// `POST /oauth/introspect`.
     Introspect,
+    /// `POST /oauth/backchannel_logout`.
+    BackchannelLogout,
+    /// `POST /oauth/security_events`.
+    SecurityEvents,
     /// `GET /.well-known/jwks.json`.
     KeySet,
     /// `GET /.well-known/jwks.pem`.
@@ -84,7 +88,7 @@ impl Preflighted {
 impl Target {
     /// Returns whether it refuses in the form of RFC 6749 section 5.2.
     pub fn is_oauth(self) -> bool {
-        matches!(self, Self::AccessToken | Self::Revoke | Self::Introspect)
+        matches!(self, Self::AccessToken | Self::Revoke | Self::Introspect | Self::BackchannelLogout)
     }
 }
 
@@ -169,6 +173,12 @@ fn own_endpoints(
     }
     if raw.authorizes_customers() {
         own("/oauth/authorize", &[Method::GET, Method::HEAD, Method::POST], Target::Authorization);
+    }
+    if raw.trusted_issuers.iter().any(|issuer| issuer.logout.is_some()) {
+        own("/oauth/backchannel_logout", &[Method::POST], Target::BackchannelLogout);
+    }
+    if raw.trusted_issuers.iter().any(|issuer| issuer.security_events.is_some()) {
+        own("/oauth/security_events", &[Method::POST], Target::SecurityEvents);
     }
     if publishes_keys {
         own("/.well-known/jwks.json", &[Method::GET, Method::HEAD], Target::KeySet);

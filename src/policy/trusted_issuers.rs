@@ -1,5 +1,7 @@
 //! Trusted issuers, read.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::ca_certificates::Authorities;
@@ -10,10 +12,12 @@ use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::claims::{ClaimPath, ClaimRule, ExpectedClaim};
 use crate::auth::jwt::jwk_set::JwkSet;
 use crate::auth::jwt::remote_jwks::JwksLocation;
+use crate::auth::jwt::security_event::{EventKind, EventVerifier};
 use crate::auth::jwt::{Keys, Verifier};
-use crate::auth::trusted_issuer::{TrustedIssuer, TrustedIssuers};
+use crate::auth::trusted_issuer::{ProviderEvents, TrustedIssuer, TrustedIssuers};
 use crate::config::raw::{self, AcceptedAudiences, ClaimValue, NoAudience};
 use crate::config::{Config, Problems};
+use crate::state::{LONGEST, LONGEST_SKEW};
 
 /// The trusted issuers, by `iss`.
 pub(super) fn read(
@@ -25,32 +29,45 @@ pub(super) fn read(
     let mut trusted = Vec::new();
     for (number, issuer) in config.raw().trusted_issuers.iter().enumerate() {
         let at = format!("trusted_issuers[{number}]");
-        match read_keys(config, authorities, issuer, registry) {
-            Ok(keys) => trusted.extend(issuer.spellings().into_iter().map(|spellings| {
-                let trusted = trusted_issuer(issuer, number, &spellings, keys.clone());
-                (spellings, trusted)
-            })),
+        let keys = read_keys(config, authorities, issuer, registry);
+        let entry = keys.map(|keys| Entry { config, issuer, number, keys });
+        match entry.and_then(|entry| issuer.spellings().into_iter().map(|iss| entry.of_spellings(iss)).collect()) {
+            Ok(issuers) => trusted.extend::<Vec<_>>(issuers),
             Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
         }
     }
     trusted.into_iter().collect()
 }
 
-fn trusted_issuer(issuer: &raw::TrustedIssuer, number: usize, spellings: &[String], keys: Keys) -> TrustedIssuer {
-    let is_for_clients = issuer.is_for(raw::IssuerRole::Client);
-    TrustedIssuer {
-        number: issuer_number(number),
-        clients: issuer.client.as_ref().filter(|_| is_for_clients).map(|role| {
-            let verifier = verifier(issuer, spellings, keys.clone()).of_subject(ClaimPath::parse(&role.id));
-            Box::new(ClientRole {
-                verifier,
-                scopes: ClaimPath::parse(&role.scopes),
-                any: role.any,
-                rules: role.claims.iter().map(|(claim, rule)| claim_rule(claim, rule)).collect(),
-            })
-        }),
-        customers: issuer.is_for(raw::IssuerRole::Customer),
-        verifier: verifier(issuer, spellings, keys),
+/// An entry of `trusted_issuers`: one issuer, or one for each of its tenants.
+struct Entry<'c> {
+    config: &'c Config,
+    issuer: &'c raw::TrustedIssuer,
+    number: usize,
+    keys: Keys,
+}
+
+impl Entry<'_> {
+    /// The issuer, or the tenant, with these values of `iss`.
+    fn of_spellings(&self, spellings: Vec<String>) -> Result<(Vec<String>, TrustedIssuer), JwksFault> {
+        let issuer = self.issuer;
+        let verifier = verifier(issuer, &spellings, self.keys.clone());
+        let is_for_clients = issuer.is_for(raw::IssuerRole::Client);
+        let trusted = TrustedIssuer {
+            number: issuer_number(self.number),
+            clients: issuer.client.as_ref().filter(|_| is_for_clients).map(|role| {
+                Box::new(ClientRole {
+                    verifier: verifier.clone().of_subject(ClaimPath::parse(&role.id)),
+                    scopes: ClaimPath::parse(&role.scopes),
+                    any: role.any,
+                    rules: role.claims.iter().map(|(claim, rule)| claim_rule(claim, rule)).collect(),
+                })
+            }),
+            customers: issuer.is_for(raw::IssuerRole::Customer),
+            events: events(self.config, issuer, &verifier)?,
+            verifier,
+        };
+        Ok((spellings, trusted))
     }
 }
 
@@ -70,6 +87,35 @@ pub(super) fn numbers_of(raw: &raw::Raw, named: &[String]) -> Option<Box<[Issuer
     (!named.is_empty()).then(|| named.iter().filter_map(number).collect())
 }
 
+/// What the issuer may tell of its own accord.
+fn events(
+    config: &Config,
+    issuer: &raw::TrustedIssuer,
+    verifier: &Verifier,
+) -> Result<Option<Arc<ProviderEvents>>, JwksFault> {
+    /// Tokens of an earlier configuration may live longer than those of now.
+    const DAY: u64 = 24 * 3600;
+    if issuer.logout.is_none() && issuer.security_events.is_none() {
+        return Ok(None);
+    }
+    let secret = issuer.security_events.as_ref().and_then(|events| events.authorization.as_ref());
+    let authorization = match secret {
+        Some(secret) => {
+            let read = config.read_secret(secret);
+            Some(read.map_err(|(message, help)| ("security_events.authorization", message, help))?)
+        }
+        None => None,
+    };
+    let of = |kind, audiences: &Vec<String>| EventVerifier::of(verifier, kind, audiences.clone());
+    Ok(Some(Arc::new(ProviderEvents {
+        logout: issuer.logout.as_ref().map(|it| of(EventKind::Logout, &it.audiences)),
+        security_events: issuer.security_events.as_ref().map(|it| of(EventKind::Security, &it.audiences)),
+        authorization,
+        names_by_sub: issuer.subject == "sub",
+        longest: issuer.max_lifetime.map_or(LONGEST, |longest| longest.as_secs().max(DAY)) + 2 * LONGEST_SKEW,
+    })))
+}
+
 /// Checks the tokens of one issuer, or one tenant, whose `iss` is one of these.
 fn verifier(issuer: &raw::TrustedIssuer, spellings: &[String], keys: Keys) -> Verifier {
     let (name, others) = spellings.split_first().map_or(("", &[][..]), |(name, others)| (name.as_str(), others));
@@ -87,6 +133,8 @@ fn verifier(issuer: &raw::TrustedIssuer, spellings: &[String], keys: Keys) -> Ve
         .forwarding(&issuer.forward_claims)
         .within(issuer.tenant.clone().unwrap_or_else(|| name.to_owned()));
     let verifier = if is_without { verifier.without_audience() } else { verifier };
+    let tells = issuer.logout.is_some() || issuer.security_events.is_some();
+    let verifier = if tells { verifier.reading_sessions() } else { verifier };
     match &issuer.types {
         None => verifier,
         Some(types) => verifier.of_types(types.iter().map(|name| type_of(name))),

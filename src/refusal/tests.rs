@@ -159,6 +159,7 @@ pub(crate) fn all() -> Vec<Refusal> {
     all.extend(TOKEN_FAULTS.map(R::ClientToken));
     all.extend(TOKEN_FAULTS.map(R::CustomerToken));
     all.extend(TOKEN_FAULTS.map(R::ClientAssertion));
+    all.extend(TOKEN_FAULTS.map(R::SecurityEvent));
     all.extend(
         [SessionFault::Forged, SessionFault::Unknown, SessionFault::Expired, SessionFault::Account].map(R::Session),
     );
@@ -175,7 +176,7 @@ fn every_refusal_has_a_word_of_its_own_and_the_list_is_complete() {
     let arms = source.lines().filter(|line| line.trim_start().starts_with("Self::") && line.contains("=> \""));
     let tokens =
         source.lines().filter(|line| line.trim_start().starts_with("TokenFault::") && line.contains("=> ")).count();
-    assert_eq!(all().len(), arms.count() + 3 * tokens);
+    assert_eq!(all().len(), arms.count() + 4 * tokens);
 }
 
 #[test]

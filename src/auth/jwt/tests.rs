@@ -174,6 +174,7 @@ fn a_right_token_gives_its_claims() {
         delegation: None,
         forwarded: None,
         login: None,
+        session: None,
         family: None,
         subject: "alice".into(),
         audience: US.into(),

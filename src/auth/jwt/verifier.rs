@@ -18,6 +18,7 @@ use super::{ACCOUNT, Claims, Compact, FAMILY, Keys, RULES, TokenKind};
 use crate::customer;
 use crate::refusal::TokenFault;
 use crate::state::account_stamp::AccountStamp;
+use crate::state::revocation::Subject;
 use crate::state::session::SessionDigest;
 
 /// The farthest `exp`, in seconds from now. One beyond it is in milliseconds, or a mistake that is valid for ever.
@@ -34,11 +35,11 @@ pub struct Verifier {
     /// Other values of `iss` that are the same issuer.
     spellings: Vec<String>,
     /// `None`: tokens without `aud`, and only those.
-    audiences: Option<Vec<String>>,
+    pub(super) audiences: Option<Vec<String>>,
     /// A token that is for somebody else too is refused.
     sole_audience: bool,
-    keys: Keys,
-    skew: u64,
+    pub(super) keys: Keys,
+    pub(super) skew: u64,
     /// The values of `typ` that are right, in small letters; `None` for a missing one (RFC 8725 section 3.11).
     types: Vec<Option<String>>,
     subject: ClaimPath,
@@ -47,6 +48,7 @@ pub struct Verifier {
     rules: Vec<ClaimRule>,
     tenant: String,
     reads_client: bool,
+    reads_session: bool,
     takes_events: bool,
     forwardable: Option<ForwardableClaims>,
 }
@@ -68,6 +70,7 @@ impl Verifier {
             longest_life: None,
             rules: Vec::new(),
             reads_client: false,
+            reads_session: false,
             takes_events: false,
             forwardable: None,
         }
@@ -144,6 +147,11 @@ impl Verifier {
     /// Backends may be told these claims of its tokens: names or JSON pointers.
     pub fn forwarding(self, claims: &[String]) -> Self {
         Self { forwardable: ForwardableClaims::of(&self.issuer, claims), ..self }
+    }
+
+    /// Its issuer tells when sessions end: its tokens say of which session they are.
+    pub fn reading_sessions(self) -> Self {
+        Self { reads_session: true, ..self }
     }
 
     /// Its subjects are unique within this, and not within the issuer.
@@ -267,6 +275,7 @@ impl Verifier {
             ends: expires_at.saturating_add(self.skew).min(key_ends),
             token_id: text("jti")?,
             login: if self.reads_client { text("sid")? } else { None },
+            session: if self.reads_session { self.session(claims)? } else { None },
             family: if self.reads_client { text(FAMILY)?.map(|text| read_family(&text)).transpose()? } else { None },
             client_id: if self.reads_client { text("client_id")? } else { None },
             scope: if self.reads_client { text("scope")? } else { None },
@@ -283,7 +292,7 @@ impl Verifier {
         })
     }
 
-    fn is_issuer(&self, iss: &str) -> bool {
+    pub(super) fn is_issuer(&self, iss: &str) -> bool {
         self.issuer == iss || self.spellings.iter().any(|spelling| spelling == iss)
     }
 
@@ -295,13 +304,21 @@ impl Verifier {
         if (is_event || is_other) && !self.takes_events { Err(TokenFault::Type) } else { Ok(()) }
     }
 
-    fn check_type(&self, kind: Option<&str>) -> Result<(), TokenFault> {
+    /// The session of a token; one without `sid` is of any of its `sub`.
+    fn session(&self, claims: &Members) -> Result<Option<Box<str>>, TokenFault> {
+        let subject = || claims.get("sub").and_then(name_in);
+        let unnamed = || subject().map(|subject| Subject::unnamed_session_of(&self.issuer, &subject));
+        let session = claims.text("sid")?;
+        Ok(session.map(|session| Subject::session_of(&self.issuer, session)).or_else(unnamed))
+    }
+
+    pub(super) fn check_type(&self, kind: Option<&str>) -> Result<(), TokenFault> {
         if self.types.iter().any(|right| right.as_deref() == kind) { Ok(()) } else { Err(TokenFault::Type) }
     }
 
     /// `aud` is a string or a list of strings, one of which is us (RFC 7519 section 4.1.3): which. Empty where tokens have
     /// none.
-    fn audience(&self, audience: Option<&Value>) -> Result<&str, TokenFault> {
+    pub(super) fn audience(&self, audience: Option<&Value>) -> Result<&str, TokenFault> {
         let named = match audience {
             Some(value @ Value::String(_)) => std::slice::from_ref(value),
             Some(Value::Array(values)) => values,
@@ -314,16 +331,20 @@ impl Verifier {
         ours.filter(|_| right).map(String::as_str).ok_or(TokenFault::Audience)
     }
 
-    /// A text, or a whole number as its digits.
     fn subject<'c>(&self, claims: &'c Members) -> Result<Cow<'c, str>, TokenFault> {
-        let subject = match self.subject.find(claims) {
-            Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
-            Some(Value::Number(number)) if !number.is_f64() => Cow::Owned(number.to_string()),
-            _ => return Err(TokenFault::Subject),
-        };
+        let subject = self.subject.find(claims).and_then(name_in).ok_or(TokenFault::Subject)?;
         let right =
             !subject.is_empty() && subject.len() <= self.longest_subject && !subject.chars().any(char::is_control);
         if right { Ok(subject) } else { Err(TokenFault::Subject) }
+    }
+}
+
+/// A text, or a whole number as its digits.
+pub(super) fn name_in(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
+        _ => None,
     }
 }
 
@@ -333,7 +354,7 @@ fn read_family(text: &str) -> Result<SessionDigest, TokenFault> {
 }
 
 /// A NumericDate (RFC 7519 section 2) in whole seconds: a number from 0 on, fractions cut off, no string. `null` is none.
-fn time(claims: &Members, name: &str) -> Result<Option<u64>, TokenFault> {
+pub(super) fn time(claims: &Members, name: &str) -> Result<Option<u64>, TokenFault> {
     let Some(value) = claims.get(name).filter(|value| !value.is_null()) else {
         return Ok(None);
     };

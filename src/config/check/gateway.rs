@@ -43,6 +43,9 @@ impl Check<'_> {
         }
         if let Some(login) = &raw.login {
             self.login(login);
+            if let Some(cors) = &login.cors {
+                self.login_cors(login, cors);
+            }
         }
         if let Some(access_token) = &raw.access_token {
             self.path("access_token.path", &access_token.path);
@@ -100,7 +103,7 @@ impl Check<'_> {
         if let Some(forward_auth) = &raw.forward_auth {
             own.push(("forward_auth.path".to_owned(), &forward_auth.path));
         }
-        const FIXED: [&str; 7] = [
+        const FIXED: [&str; 9] = [
             "/.well-known/jwks.json",
             "/.well-known/jwks.pem",
             "/.well-known/oauth-authorization-server",
@@ -108,6 +111,8 @@ impl Check<'_> {
             "/oauth/revoke",
             "/oauth/introspect",
             "/oauth/authorize",
+            "/oauth/backchannel_logout",
+            "/oauth/security_events",
         ];
         for (at, path) in own.iter().filter(|(_, path)| FIXED.contains(path)) {
             self.add(at, format!("`{path}` is another endpoint of the gateway"), "choose another path");
@@ -124,6 +129,12 @@ impl Check<'_> {
         }
         if raw.authorizes_customers() {
             own.push((String::new(), FIXED[6]));
+        }
+        if raw.trusted_issuers.iter().any(|issuer| issuer.logout.is_some()) {
+            own.push((String::new(), FIXED[7]));
+        }
+        if raw.trusted_issuers.iter().any(|issuer| issuer.security_events.is_some()) {
+            own.push((String::new(), FIXED[8]));
         }
         if raw.routes.iter().any(|route| route.resource_metadata) {
             own.push((String::new(), "/.well-known/oauth-protected-resource"));

@@ -74,9 +74,6 @@ impl Check<'_> {
         if let Some(cookie) = &login.cookie {
             self.cookie(cookie);
         }
-        if let Some(cors) = &login.cors {
-            self.login_cors(login, cors);
-        }
         for (index, claim) in login.claims.iter().enumerate() {
             self.further_claim(&format!("login.claims[{index}]"), claim);
         }

@@ -40,6 +40,7 @@ impl Check<'_> {
             forwarded.map(|(index, claim)| (format!("{at}.forward_claims[{index}]"), claim.as_str())),
         );
         self.key_refresh(at, issuer);
+        self.provider_events(at, issuer);
     }
 
     fn accepted_audiences(&mut self, at: &str, issuer: &TrustedIssuer) {

@@ -4,7 +4,7 @@ use super::super::raw::Protocol;
 use super::super::scalar::{Duration, Size};
 use super::super::{Config, Warning};
 use super::forward_auth::is_wide;
-use super::{cors, errors, trusted, unreachable};
+use super::{cors, errors, provider_events, trusted, unreachable};
 
 /// The risky settings of `config`. Nothing here opens a file.
 pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
@@ -21,6 +21,7 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     warnings.extend(cors::unsent_cookies(config));
     warnings.extend(unreachable::issuers(config));
     warnings.extend(unreachable::clients(config));
+    warnings.extend(provider_events::warnings(config));
     warnings.extend(unreachable::api_keys(config));
     warnings.extend(unreachable::parts(config));
     warnings.extend(unreachable::hosts(config));

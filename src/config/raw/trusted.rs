@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::client_role::default_roles;
-use super::{ClientRole, FilePath, IssuerRole, SecretRef};
+use super::{ClientRole, FilePath, IssuerRole, ProviderLogout, SecretRef, SecurityEvents};
 use crate::config::scalar::Duration;
 
 /// An issuer of tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`.
@@ -69,6 +69,10 @@ pub struct TrustedIssuer {
     /// Claims that backends may be told by `${claims.NAME}` in `request_headers.set`: names or JSON pointers.
     #[serde(default)]
     pub forward_claims: Vec<String>,
+    /// It tells of logouts at POST /oauth/backchannel_logout (OpenID Connect Back-Channel Logout 1.0).
+    pub logout: Option<ProviderLogout>,
+    /// It pushes security events to POST /oauth/security_events (OpenID Shared Signals, RFC 8935).
+    pub security_events: Option<SecurityEvents>,
 }
 
 fn default_subject_claim() -> String {

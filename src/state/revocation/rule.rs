@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use crate::hex::hex;
+use crate::state::session::digest_of;
+
 /// The subject of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// One token, by its `jti`; one of another issuer by issuer and `jti`, or by digest.
     Token(Box<str>),
-    /// One login and all its tokens, by its `sid`.
+    /// One login and all its tokens, by its `sid`; one of another issuer: see [`Subject::session_of`].
     Login(Box<str>),
     /// All sessions and tokens of a customer, by identifier; with a space and an audience after it, only the tokens for
     /// that audience: see [`Subject::customer_for`].
@@ -46,6 +49,17 @@ impl Subject {
     /// The name of another issuer's token.
     pub fn token_of(issuer: &str, id: &str) -> Box<str> {
         format!("{issuer} {id}").into()
+    }
+
+    /// The name of another issuer's session, by its `sid`.
+    pub fn session_of(issuer: &str, session: &str) -> Box<str> {
+        format!("{issuer} sid {session}").into()
+    }
+
+    /// The name of those of another issuer's sessions that its tokens of this subject do not tell. The subject may be personal:
+    /// only its digest is kept.
+    pub fn unnamed_session_of(issuer: &str, subject: &str) -> Box<str> {
+        format!("{issuer} sub sha256 {}", hex(&digest_of(subject.as_bytes()))).into()
     }
 
     /// The tokens of a customer for this audience. An identifier contains no space, so that the two are told apart, and

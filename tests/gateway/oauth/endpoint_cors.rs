@@ -36,7 +36,7 @@ fn a_preflight_of_an_own_endpoint_is_answered_without_credentials() {
     for (target, name, headers) in [
         ("/auth/customer_authenticate", "login", "customer-auth, Content-Type"),
         ("/auth/logout", "logout", "customer-auth, Content-Type"),
-        ("/oauth/access_token", "token", "Authorization"),
+        ("/oauth/access_token", "access_token", "Authorization"),
         ("/oauth/revoke", "revoke", "Authorization"),
     ] {
         let answer = preflight(&gateway, target, PAGE, "POST").expect(204, "");
