@@ -5,7 +5,7 @@
 
 use ::sha_crypt::{PasswordVerifier as _, ShaCrypt as Verifier};
 
-use super::work::Kind;
+use super::work::{Kind, LONGEST};
 use super::{NEW, Scheme, TOO_CHEAP, TOO_DEAR};
 use crate::secret::random_bytes;
 
@@ -15,8 +15,6 @@ const DEFAULT: u32 = 5_000;
 const USUAL: u32 = 200_000;
 /// The most: a second, and some for a password of 511 bytes.
 const MOST: u32 = 1_000_000;
-/// Longest password, in bytes.
-pub(super) const LONGEST: usize = 511;
 /// Characters of a salt, the least and the most.
 const SALT: std::ops::RangeInclusive<usize> = 8..=16;
 
