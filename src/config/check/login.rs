@@ -158,11 +158,10 @@ impl Check<'_> {
 
     fn denying_body(&mut self, at: &str, body: &LoginDenialBody) {
         self.pointer(&format!("{at}.pointer"), &body.pointer);
-        match (&body.equals, &body.one_of) {
-            (Some(_), None) => {}
-            (None, Some(values)) => self.not_empty(&format!("{at}.one_of"), values, "name a value, or write `equals`"),
-            (Some(_), Some(_)) => self.add(at, "`equals` and `one_of` stand side by side", "keep one of them"),
-            (None, None) => self.add(at, "nothing says which value means a wrong password", "add `equals` or `one_of`"),
+        if let Some(values) = &body.one_of {
+            self.not_empty(&format!("{at}.one_of"), values, "name a value, or write `equals`");
+        } else if body.equals.is_none() {
+            self.add(at, "nothing says which value means a wrong password", "add `equals` or `one_of`");
         }
     }
 

@@ -51,7 +51,8 @@ pub struct LoginDenial {
     pub body: Option<LoginDenialBody>,
 }
 
-/// What a login backend says in the body of a 2xx response to a wrong password: `equals` or `one_of`.
+/// What a login backend says in the body of a 2xx response to a wrong password: `equals`, `one_of`, or any of
+/// both.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginDenialBody {
