@@ -1,5 +1,6 @@
-//! Warnings about hashes that are cheap to guess, and about those that differ in cost. A refusal takes as long as the dearest, but the wait of others for their
-//! turn meanwhile still tells which hash it was, and with that whether a name exists.
+//! Warnings about hashes that are cheap to guess, and about those that differ in cost. A refusal takes as long as the
+//! dearest, but the wait of others for their turn meanwhile still tells which hash it was, and with that whether a name
+//! exists.
 
 use super::Policy;
 use super::accounts::Accounts;

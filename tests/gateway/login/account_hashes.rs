@@ -217,8 +217,8 @@ fn refusals_take_as_long_as_the_dearest_hash_of_any_kind_whoever_is_named() {
 #[test]
 fn a_long_password_tells_no_more_than_a_short_one_whose_hash_sha_crypt_made() {
     // 400,000 rounds: each hashes the whole password.
-    let script = r#"import crypt, sys; print(crypt.crypt(sys.argv[1], "$6$rounds=400000$saltsaltsaltsalt"))"#;
-    let hash = text(program("python3", "python3", &["-W", "ignore", "-c", script, PASSWORD]));
+    let script = "print crypt($ARGV[0], '$6$rounds=400000$saltsaltsaltsalt')";
+    let hash = text(program("perl", "perl", &["-e", script, "--", PASSWORD]));
     let accounts = json!([
         {"username": "sha", "password": hash, "subject": "1"},
         {"username": "bcrypt", "password": bcrypt(PASSWORD, 5), "subject": "2"},
@@ -238,4 +238,33 @@ fn a_long_password_tells_no_more_than_a_short_one_whose_hash_sha_crypt_made() {
     }
     let (long, longest) = (dearest(&"x".repeat(511)), dearest(&"x".repeat(6_000)));
     assert!(longest < long * 3, "a password of 6000 bytes: {longest:?}, one of 511: {long:?}");
+}
+
+/// Top-level keys of YAML that a page shows, in the place of those of the usual configuration.
+fn shown(config: &Config, examples: &[&str]) -> String {
+    let keys = config.yaml.as_object().unwrap().iter();
+    let others = keys.filter(|(key, _)| !examples.iter().any(|example| example.starts_with(&format!("{key}:"))));
+    others
+        .map(|(key, value)| format!("{key}: {value}\n"))
+        .chain(examples.iter().map(|example| example.to_string()))
+        .collect()
+}
+
+#[test]
+fn the_examples_of_the_page_on_accounts_are_right() {
+    const PAGE: &str = include_str!("../../../docs/identity-providers.md");
+    let section =
+        PAGE.split("\n## ").find(|section| section.starts_with("Accounts and passwords that you have")).unwrap();
+    let blocks: Vec<&str> = section.split("```").skip(1).step_by(2).collect();
+    let [htpasswd, lines, clients, backend] = blocks[..] else { panic!("{blocks:?}") };
+    let yaml = |block: &str| block.strip_prefix("yaml\n").unwrap().to_owned();
+    let own = Backend::start();
+    let config = Config::new(&own).file("users.htpasswd", lines.trim_start()).file("clients.yaml", "[]");
+    let files = gateway::Workspace::new(&config);
+    let htpasswd = yaml(htpasswd).replace("/etc/nginx/", "");
+    for examples in [vec![htpasswd, yaml(clients)], vec![yaml(backend)]] {
+        let examples: Vec<&str> = examples.iter().map(String::as_str).collect();
+        files.write("gateway.yaml", &shown(&config, &examples));
+        files.succeeds(&["check"]);
+    }
 }
