@@ -291,9 +291,9 @@ mod tests {
             (format!("pbkdf2_sha256$600000${TAIL}"), "damaged"),
             (format!("pbkdf2_sha256$600000$${TAIL}"), "damaged"),
             ("pbkdf2_sha256$600000$salt$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".into(), "a salt of 8"),
-            (format!("$6$rounds=4999$saltsalt${}", "a".repeat(86)), "too cheap"),
-            (format!("$6$rounds=1000001$saltsalt${}", "a".repeat(86)), "too dear"),
-            (format!("$6$salt${}", "a".repeat(86)), "8 to 16"),
+            (format!("$6$rounds=4999$saltsalt${}.", "a".repeat(85)), "too cheap"),
+            (format!("$6$rounds=1000001$saltsalt${}.", "a".repeat(85)), "too dear"),
+            (format!("$6$salt${}.", "a".repeat(85)), "8 to 16"),
             (format!("$6$saltsalt${}", "a".repeat(43)), "damaged"),
             (format!("$5$saltsalt${}", "a".repeat(86)), "damaged"),
             ("$apr1$eqXLaXYn$wM3vSMNkPCvwyzRnMXjVG1".into(), "MD5"),
@@ -355,9 +355,9 @@ mod tests {
             for password in [&b""[..], b"x", b"password", b"correct horse"] {
                 assert!(!fits(&decoy, password), "{text}");
             }
-            // What its form is, its verification does: it is hashed, not refused at once.
-            let again = decoy.decoy();
-            assert_eq!((again.kind(), again.units()), (real.kind(), real.units()), "{text}");
+            // One that could not be read would be refused at once, not hashed.
+            let is_text = decoy.text().starts_with('$');
+            assert!(!is_text || parse(decoy.text()).is_ok(), "{text}: {}", decoy.text());
         }
     }
 

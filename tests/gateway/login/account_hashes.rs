@@ -111,7 +111,11 @@ fn an_htpasswd_file_is_a_file_of_accounts_whose_names_are_the_customers() {
         keys::decode(answer["JWT"].as_str().unwrap()).1["sub"].as_str().unwrap().to_owned()
     };
     let erin = subject("erin", PASSWORD);
-    assert_eq!(gateway.files.succeeds(&["id", "trace", &erin]).trim(), "erin", "the name is the subject");
+    assert_eq!(
+        gateway.files.succeeds(&["id", "trace", &erin]).trim().rsplit(' ').next(),
+        Some("erin"),
+        "the name is the subject"
+    );
     assert_ne!(erin, subject("alice smith", "second"));
     gateway.login_request("# staff", "").send().expect(400, "");
     gateway.login_request("erin", "second").send().expect(401, "401-04");
@@ -124,12 +128,12 @@ fn an_htpasswd_file_is_a_file_of_accounts_whose_names_are_the_customers() {
 #[test]
 fn hashes_that_are_guessed_in_no_time_are_refused_with_their_line_and_what_to_do() {
     let backend = Backend::start();
-    let apr1 = text(program("openssl", "openssl", &["passwd", "-apr1", "secret"]));
+    let apr1 = text(program("openssl", "openssl", &["passwd", "-apr1", "hunter2"]));
     for (hash, said) in [
         (apr1.as_str(), "MD5"),
         ("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "SHA"),
         ("rqXexS6ZhobKA", "DES"),
-        ("secret", "not a password hash"),
+        ("hunter2", "not a password hash"),
         ("", "not a password hash"),
         ("$2y$04$IvChdDl28Si0Bb8i.Z11TOD89vJ9qf.5c9.dkzxe0oVb5TyXk8xj.", "too cheap"),
         ("$2y$17$IvChdDl28Si0Bb8i.Z11TOD89vJ9qf.5c9.dkzxe0oVb5TyXk8xj.", "too dear"),
@@ -180,6 +184,7 @@ fn clients_prove_themselves_by_secrets_whose_hashes_other_programs_made() {
 fn fastest(gateway: &Gateway, name: &str, password: &str) -> Duration {
     let request = from(HOME, gateway.login_request(name, password));
     let mut connection = gateway.connect();
+    connection.patience(Duration::from_secs(60));
     let one = |_| {
         let start = Instant::now();
         request.send_on(&mut connection).expect(401, "401-04");
@@ -191,7 +196,7 @@ fn fastest(gateway: &Gateway, name: &str, password: &str) -> Duration {
 #[test]
 fn refusals_take_as_long_as_the_dearest_hash_of_any_kind_whoever_is_named() {
     let accounts = json!([
-        {"username": "bcrypt", "password": bcrypt(PASSWORD, 11), "subject": "1"},
+        {"username": "bcrypt", "password": bcrypt(PASSWORD, 10), "subject": "1"},
         {"username": "sha", "password": sha_crypt("-6", PASSWORD), "subject": "2"},
         {"username": "argon2id", "password": argon2id(PASSWORD), "subject": "3"},
         {"username": "pbkdf2", "password": of_python(PASSWORD)[0], "subject": "4"},
@@ -216,8 +221,8 @@ fn refusals_take_as_long_as_the_dearest_hash_of_any_kind_whoever_is_named() {
 
 #[test]
 fn a_long_password_tells_no_more_than_a_short_one_whose_hash_sha_crypt_made() {
-    // 400,000 rounds: each hashes the whole password.
-    let script = "print crypt($ARGV[0], '$6$rounds=400000$saltsaltsaltsalt')";
+    // 40,000 rounds: each hashes the whole password.
+    let script = "print crypt($ARGV[0], '$6$rounds=40000$saltsaltsaltsalt')";
     let hash = text(program("perl", "perl", &["-e", script, "--", PASSWORD]));
     let accounts = json!([
         {"username": "sha", "password": hash, "subject": "1"},

@@ -44,7 +44,13 @@ impl ShaCrypt {
         };
         let (salt, output) = rest.split_once('$').ok_or_else(damaged)?;
         let is_base64 = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte));
-        if output.len() != characters || !is_base64(output) || !is_base64(salt) {
+        // The last character carries four bits, or two.
+        let last = if kind == Kind::Sha256Crypt { "./0123456789ABCD" } else { "./01" };
+        if output.len() != characters
+            || !output.ends_with(|end| last.contains(end))
+            || !is_base64(output)
+            || !is_base64(salt)
+        {
             return Err(damaged());
         }
         if !SALT.contains(&salt.len()) {
