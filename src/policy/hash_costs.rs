@@ -47,7 +47,9 @@ fn of_accounts(policy: &Policy) -> Vec<Warning> {
     let place = |nth: usize| accounts.hashes[nth].place.clone();
     let hashes: Vec<&PasswordHash> = accounts.hashes.iter().map(|placed| &placed.hash).collect();
     let warning = |nth, message, help| Warning { place: place(nth), message, help };
-    of_hashes(&hashes, place, warning, "`wicketgate hash-password`")
+    // `entry 3` of the same file.
+    let name = |nth| place(nth).rsplit(", ").next().unwrap_or_default().to_owned();
+    of_hashes(&hashes, name, warning, "`wicketgate hash-password`")
 }
 
 fn of_clients(config: &Config, policy: &Policy) -> Vec<Warning> {

@@ -28,7 +28,7 @@ fn sha_crypt(kind: &str, password: &str) -> String {
 fn of_python(password: &str) -> Vec<String> {
     const SCRIPT: &str = r#"
 import base64, hashlib, sys
-password, salt = sys.argv[1].encode(), b"sixteen bytes :)"
+password, salt = sys.argv[1].encode(), b"sixteenBytesSalt"
 b64 = lambda data: base64.b64encode(data).decode()
 plain = lambda data: b64(data).rstrip("=")
 sha256 = hashlib.pbkdf2_hmac("sha256", password, salt, 12000)

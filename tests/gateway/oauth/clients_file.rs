@@ -61,7 +61,7 @@ fn what_is_wrong_in_a_file_of_clients_is_said_with_its_line_and_nothing_of_the_s
         ("- id: a\n  secrets: [ hunter2 ]\n", ["clients.yaml:2", "not a password hash"]),
         ("- id: a\n  jwks: { file: nope.json }\n", ["clients.yaml:2", "nope.json"]),
         ("clients: []\n", ["clients.yaml:1", "list"]),
-        ("", ["clients.yaml", "empty"]),
+        ("", ["clients.yaml", "there is no value"]),
     ] {
         let complained = check(text);
         for part in parts {
