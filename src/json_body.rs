@@ -155,6 +155,15 @@ pub fn read_name(body: &[u8], at: &Pointer) -> Result<Option<String>, JsonFault>
     Ok(name)
 }
 
+/// The value of a member in a document of the company's own, as of [`read_name`]; `None` where there is no such member.
+///
+/// # Errors
+/// See [`Document::parse`].
+pub fn read_value(body: &[u8], at: &Pointer) -> Result<Option<serde_json::Value>, JsonFault> {
+    let Place::Here(_, value) = Document::find(body, at, Spellings::Any)?.place else { return Ok(None) };
+    serde_json::from_str(value).map(Some).map_err(|_| JsonFault::NotJson)
+}
+
 /// `value` as a JSON string, in as many objects as there are steps.
 fn nested(steps: &[Step], value: &str) -> String {
     let mut text = String::new();

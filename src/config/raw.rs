@@ -35,7 +35,7 @@ use serde::Deserialize;
 
 use super::scalar::Size;
 
-pub use accounts::{Accounts, LoginDenial};
+pub use accounts::{Accounts, AnswerValue, LoginDenial, LoginDenialBody, LoginEncoding, LoginFields};
 pub use backend::{
     AssertionBody, Backend, BackendAssertion, BackendAuthorization, BackendTls, BasicCredential, HeaderCredential,
     OAuthClientAuth, OAuthCredential, ProxyProtocol, Redirects,

@@ -289,6 +289,9 @@ impl Walk<'_> {
             Some(Size::FORMAT) => 1 << 40,
             _ => usize::MAX as u64,
         };
+        if schema["format"] == "int64" && number.is_i64() {
+            return json!(number);
+        }
         match number.as_u64() {
             Some(value) if value <= largest => json!(value),
             _ => {

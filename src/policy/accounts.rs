@@ -1,6 +1,7 @@
 //! Accounts for logins: a file, or the company's own login.
 
 mod htpasswd;
+mod login_backend;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -13,9 +14,10 @@ use crate::auth::jwt::ACCOUNT;
 use crate::backend::Backend;
 use crate::config::{Config, Problem, Problems, raw};
 use crate::customer::{Deriver, Identifier};
-use crate::json_body::Pointer;
 use crate::normalization::{composed, folded_name};
 use crate::state::account_stamp::{AccountStamp, AccountStamps};
+
+pub use login_backend::LoginBackend;
 
 /// Source of accounts.
 pub enum Accounts {
@@ -115,19 +117,6 @@ pub struct Account {
     pub stamp: AccountStamp,
 }
 
-/// The company's own login.
-#[derive(Debug)]
-pub struct LoginBackend {
-    /// The backend that is asked.
-    pub backend: Arc<Backend>,
-    /// The path of its login.
-    pub path: String,
-    /// Pointer to the customer in its response.
-    pub subject: Pointer,
-    /// The statuses that say no.
-    pub denials: Vec<u16>,
-}
-
 /// One entry of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -158,9 +147,8 @@ impl AccountsReader<'_> {
         problems: &mut Problems,
     ) -> Option<Accounts> {
         if let Some(name) = &self.login.accounts.backend {
-            return self
-                .login_backend(backends.and_then(|backends| backends.get(name)), problems)
-                .map(Accounts::Backend);
+            let backend = backends.and_then(|backends| backends.get(name));
+            return login_backend::read(self.config, &self.login.accounts, backend, problems).map(Accounts::Backend);
         }
         if self.tenant.is_empty() {
             // There is neither `identifier.tenant` nor `issuer`, which has been told.
@@ -183,20 +171,6 @@ impl AccountsReader<'_> {
 
     fn shown(&self, file: &Path) -> String {
         self.config.resolve(file).display().to_string()
-    }
-
-    fn login_backend(&self, backend: Option<&Arc<Backend>>, problems: &mut Problems) -> Option<LoginBackend> {
-        let raw = &self.login.accounts;
-        let path = raw.path.clone()?;
-        let subject = match Pointer::parse(raw.subject.as_deref()?) {
-            Ok(subject) => subject,
-            Err(fault) => {
-                problems.push(self.config.problem("login.accounts.subject", fault, "write it like /customer/id"));
-                return None;
-            }
-        };
-        let denials = raw.no.clone().unwrap_or_default().status;
-        Some(LoginBackend { backend: Arc::clone(backend?), path, subject, denials })
     }
 
     /// The entries of the file with their places, or what is wrong with it and the help.

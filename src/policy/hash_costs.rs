@@ -1,5 +1,6 @@
-//! Warnings about hashes that are cheap to guess, and about those that differ in cost. A refusal takes as long as the dearest, but the wait of others for their
-//! turn meanwhile still tells which hash it was, and with that whether a name exists.
+//! Warnings about hashes that are cheap to guess, and about those that differ in cost. A refusal takes as long as the
+//! dearest, but the wait of others for their turn meanwhile still tells which hash it was, and with that whether a name
+//! exists.
 
 use super::Policy;
 use super::accounts::Accounts;
@@ -46,7 +47,9 @@ fn of_accounts(policy: &Policy) -> Vec<Warning> {
     let place = |nth: usize| accounts.hashes[nth].place.clone();
     let hashes: Vec<&PasswordHash> = accounts.hashes.iter().map(|placed| &placed.hash).collect();
     let warning = |nth, message, help| Warning { place: place(nth), message, help };
-    of_hashes(&hashes, place, warning, "`wicketgate hash-password`")
+    // `entry 3` of the same file.
+    let name = |nth| place(nth).rsplit(", ").next().unwrap_or_default().to_owned();
+    of_hashes(&hashes, name, warning, "`wicketgate hash-password`")
 }
 
 fn of_clients(config: &Config, policy: &Policy) -> Vec<Warning> {

@@ -255,32 +255,6 @@ mod tests {
     }
 
     #[test]
-    fn zz_speeds() {
-        for text in HASHES.into_iter().chain([
-            "$2y$10$IvChdDl28Si0Bb8i.Z11TOD89vJ9qf.5c9.dkzxe0oVb5TyXk8xj.",
-            "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
-            "$scrypt$ln=17,r=8,p=1$c29tZXNhbHRzb21lc2FsdA$ICojmM1zy3lHlMbN9uc74G5myH6ugCkmKhmEWeSE8jc",
-        ]) {
-            let hash = parse(text).unwrap();
-            let best = (0..5)
-                .map(|_| {
-                    let b = std::time::Instant::now();
-                    verify(&hash, b"wrong pass");
-                    b.elapsed()
-                })
-                .min()
-                .unwrap();
-            println!(
-                "{:?} {} units {:?} per unit ns {}",
-                hash.kind(),
-                hash.units(),
-                best,
-                best.as_nanos() as f64 / hash.units() as f64
-            );
-        }
-    }
-
-    #[test]
     fn bcrypt_knows_72_bytes_of_a_password_and_sha_crypt_none_of_more_than_511() {
         // PHP: password_hash(str_repeat("x", 80), PASSWORD_BCRYPT, ["cost" => 5]); Python: crypt.crypt("x" * 511, "$6$...").
         let bcrypt = parse("$2y$05$NU1ASPaLowoPxfv02xQmrOYYYrRs8hbrnCfvhysGOn9s5m9z9CpVq").unwrap();
@@ -317,9 +291,9 @@ mod tests {
             (format!("pbkdf2_sha256$600000${TAIL}"), "damaged"),
             (format!("pbkdf2_sha256$600000$${TAIL}"), "damaged"),
             ("pbkdf2_sha256$600000$salt$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".into(), "a salt of 8"),
-            (format!("$6$rounds=4999$saltsalt${}", "a".repeat(86)), "too cheap"),
-            (format!("$6$rounds=1000001$saltsalt${}", "a".repeat(86)), "too dear"),
-            (format!("$6$salt${}", "a".repeat(86)), "8 to 16"),
+            (format!("$6$rounds=4999$saltsalt${}.", "a".repeat(85)), "too cheap"),
+            (format!("$6$rounds=1000001$saltsalt${}.", "a".repeat(85)), "too dear"),
+            (format!("$6$salt${}.", "a".repeat(85)), "8 to 16"),
             (format!("$6$saltsalt${}", "a".repeat(43)), "damaged"),
             (format!("$5$saltsalt${}", "a".repeat(86)), "damaged"),
             ("$apr1$eqXLaXYn$wM3vSMNkPCvwyzRnMXjVG1".into(), "MD5"),
@@ -381,9 +355,9 @@ mod tests {
             for password in [&b""[..], b"x", b"password", b"correct horse"] {
                 assert!(!fits(&decoy, password), "{text}");
             }
-            // What its form is, its verification does: it is hashed, not refused at once.
-            let again = decoy.decoy();
-            assert_eq!((again.kind(), again.units()), (real.kind(), real.units()), "{text}");
+            // One that could not be read would be refused at once, not hashed.
+            let is_text = decoy.text().starts_with('$');
+            assert!(!is_text || parse(decoy.text()).is_ok(), "{text}: {}", decoy.text());
         }
     }
 

@@ -213,11 +213,19 @@ pub(super) fn is_personal(claim: &str) -> bool {
     WHOLE.contains(&plain.as_str()) || WHOLE.contains(&last.as_str()) || PARTS.iter().any(|part| plain.contains(part))
 }
 
-/// The fault of a `hash` that is no argon2id hash, or too weak. The hash is not repeated: it may be the secret.
+/// How hashes of other programs begin; what follows is checked where they are read.
+const OTHER_HASHES: [&str; 10] =
+    ["$2a$", "$2b$", "$2y$", "$5$", "$6$", "$scrypt$", "$pbkdf2", "pbkdf2_", "{bcrypt}", "{crypt}"];
+
+/// The fault of a `hash` that is no password hash, or too weak. The hash is not repeated: it may be the secret.
 pub(super) fn hash_fault(hash: &str) -> Option<Fault> {
     const HOW: &str = "run `wicketgate new client-secret` and put the line that it prints here";
+    let begins = |start: &&str| hash.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start));
+    if OTHER_HASHES.iter().any(|start| begins(&start)) {
+        return None;
+    }
     let Some(rest) = hash.strip_prefix("$argon2id$") else {
-        return fault("this is not an argon2id hash; a secret itself must never stand here", HOW);
+        return fault("this is not a password hash (argon2id); a secret itself must never stand here", HOW);
     };
     let parts: Vec<&str> = rest.split('$').collect();
     let [version, parameters, salt, output] = parts.as_slice() else {

@@ -1,6 +1,6 @@
 //! Checks of `login`: accounts, lockout, refresh tokens, the session cookie.
 
-use super::super::raw::{Accounts, Attempts, Cookie, Issue, Login, LoginDenial, Refresh};
+use super::super::raw::{Accounts, Attempts, Cookie, Issue, Login, LoginDenialBody, Refresh};
 use super::super::scalar::Duration;
 use super::{Check, grammar};
 
@@ -40,8 +40,8 @@ impl Check<'_> {
         if let Some(refresh) = &login.refresh {
             self.refresh(login, refresh);
         }
-        self.accounts(&login.accounts);
         self.not_blank("login.page.title", &login.page.title);
+        self.accounts(&login.accounts, &login.claims);
         if self.raw.identifier.is_none() {
             self.add(
                 "login",
@@ -104,7 +104,7 @@ impl Check<'_> {
         }
     }
 
-    fn accounts(&mut self, accounts: &Accounts) {
+    fn accounts(&mut self, accounts: &Accounts, claims: &[String]) {
         let at = "login.accounts";
         match (&accounts.file, &accounts.backend) {
             (Some(_), Some(_)) => self.add(at, "`file` and `backend` stand side by side", "keep one of them"),
@@ -112,15 +112,18 @@ impl Check<'_> {
                 self.add(at, "nothing says who may log in", "add `file`, or `backend` with `path` and `subject`")
             }
             (Some(_), None) => {
-                for (key, value) in [("path", &accounts.path), ("subject", &accounts.subject)] {
-                    if value.is_some() {
+                for (key, is_written) in [
+                    ("path", accounts.path.is_some()),
+                    ("subject", accounts.subject.is_some()),
+                    ("fields", accounts.fields.is_some()),
+                    ("encoding", accounts.encoding.is_some()),
+                    ("claims", !accounts.claims.is_empty()),
+                    ("no", accounts.no.is_some()),
+                ] {
+                    if is_written {
                         let message = format!("`{key}` belongs to `backend`; accounts from a file have none");
                         self.add(&format!("{at}.{key}"), message, "remove it");
                     }
-                }
-                if accounts.no.is_some() {
-                    let message = "`no` belongs to `backend`; accounts from a file have none";
-                    self.add(&format!("{at}.no"), message, "remove it");
                 }
             }
             (None, Some(backend)) => {
@@ -143,13 +146,38 @@ impl Check<'_> {
             self.pointer(&format!("{at}.subject"), subject);
         }
         if let Some(no) = &accounts.no {
-            self.denial(&format!("{at}.no.status"), no);
+            self.denying_statuses(&format!("{at}.no.status"), &no.status);
+            if let Some(body) = &no.body {
+                self.denying_body(&format!("{at}.no.body"), body);
+            }
+        }
+        if let Some(fields) = &accounts.fields {
+            self.not_blank(&format!("{at}.fields.username"), &fields.username);
+            self.not_blank(&format!("{at}.fields.password"), &fields.password);
+            if fields.username == fields.password {
+                self.add(&format!("{at}.fields"), "both fields have one name", "give each its own");
+            }
+        }
+        let claims: Vec<&str> = claims.iter().map(String::as_str).collect();
+        for (claim, pointer) in &accounts.claims {
+            let at = format!("{at}.claims.{claim}");
+            self.known(&at, "claim in `login.claims`", claim, &claims);
+            self.pointer(&at, pointer);
         }
     }
 
-    fn denial(&mut self, at: &str, no: &LoginDenial) {
-        self.not_empty(at, &no.status, "name a status, such as 401, or remove `no`");
-        for (index, status) in no.status.iter().copied().enumerate() {
+    fn denying_body(&mut self, at: &str, body: &LoginDenialBody) {
+        self.pointer(&format!("{at}.pointer"), &body.pointer);
+        if let Some(values) = &body.one_of {
+            self.not_empty(&format!("{at}.one_of"), values, "name a value, or write `equals`");
+        } else if body.equals.is_none() {
+            self.add(at, "nothing says which value means a wrong password", "add `equals` or `one_of`");
+        }
+    }
+
+    fn denying_statuses(&mut self, at: &str, statuses: &[u16]) {
+        self.not_empty(at, statuses, "name a status, such as 401, or remove `no`");
+        for (index, status) in statuses.iter().copied().enumerate() {
             let says_nothing = matches!(status, 407 | 408 | 429);
             if says_nothing || !(400..500).contains(&status) {
                 let message = format!("{status} says nothing about a user name and a password");

@@ -1,5 +1,7 @@
 //! `login.accounts`: who may log in.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -17,14 +19,22 @@ pub struct Accounts {
     /// fold).
     #[serde(default)]
     pub fold: bool,
-    /// A backend that verifies passwords instead of a file: it gets the same form, and answers 2xx for a right
-    /// password.
+    /// A backend that verifies passwords instead of a file: it gets the username and the
+    /// password, and answers 2xx for a right one.
     pub backend: Option<String>,
+    /// Names of the two fields that it gets. Default: username and password.
+    pub fields: Option<LoginFields>,
+    /// How it gets them: as a form, or as members of a JSON object. Default: form.
+    pub encoding: Option<LoginEncoding>,
     /// Path of the login on that backend.
     pub path: Option<String>,
     /// JSON pointer, such as /customer/id, to the customer in the response of that backend, a string or an integer.
     /// Anything else there, such as null, is an outage: 503.
     pub subject: Option<String>,
+    /// Claims of the JWT, by JSON pointers such as /customer/tier into the response of that backend: those of
+    /// `login.claims` that it knows. A JWT that a refresh token gives has none of them.
+    #[serde(default)]
+    pub claims: BTreeMap<String, String>,
     /// Responses of that backend that mean a wrong password.
     pub no: Option<LoginDenial>,
 }
@@ -37,11 +47,65 @@ pub struct LoginDenial {
     /// an outage: 503.
     #[serde(default = "default_denials")]
     pub status: Vec<u16>,
+    /// A 2xx response means a wrong password too where its body says so.
+    pub body: Option<LoginDenialBody>,
+}
+
+/// What a login backend says in the body of a 2xx response to a wrong password: `equals`, `one_of`, or any of
+/// both.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginDenialBody {
+    /// JSON pointer, such as /result, to the member that says it.
+    pub pointer: String,
+    /// The value that means a wrong password, of the same type: a text, true, false or a whole number.
+    pub equals: Option<AnswerValue>,
+    /// The values that mean a wrong password.
+    pub one_of: Option<Vec<AnswerValue>>,
+}
+
+/// A value in a response of the company's own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AnswerValue {
+    /// A text.
+    Text(String),
+    /// true or false.
+    Flag(bool),
+    /// A whole number.
+    Number(i64),
+}
+
+/// Names of the fields that a login backend gets.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoginFields {
+    /// That of the username.
+    pub username: String,
+    /// That of the password.
+    pub password: String,
+}
+
+impl Default for LoginFields {
+    fn default() -> Self {
+        Self { username: "username".to_owned(), password: "password".to_owned() }
+    }
+}
+
+/// How a login backend gets the fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LoginEncoding {
+    /// application/x-www-form-urlencoded.
+    #[default]
+    Form,
+    /// application/json.
+    Json,
 }
 
 impl Default for LoginDenial {
     fn default() -> Self {
-        Self { status: default_denials() }
+        Self { status: default_denials(), body: None }
     }
 }
 

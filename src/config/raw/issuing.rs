@@ -88,7 +88,7 @@ pub struct Login {
     /// JSON type of `issued_at` and `expires_in`.
     #[serde(default)]
     pub number_style: NumberStyle,
-    /// Also accept the two fields as a JSON object.
+    /// Also accept the two fields as members of a JSON object, whatever other members it has.
     #[serde(default)]
     pub json: bool,
     /// Claims of the account to include in its JWT. Names that stand for personal data are refused.

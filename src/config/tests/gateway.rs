@@ -241,7 +241,7 @@ fn claims_carry_nothing_about_a_person() {
     assert_fine(
         MAXIMAL,
         &[
-            ("claims: [ tier ]\n  forward_claims: [ \"tier\" ]", "claims: [ branch, segment ]"),
+            ("claims: [ tier ]\n  forward_claims: [ \"tier\" ]", "claims: [ tier, branch, segment ]"),
             ("subject: oid", "subject: sub"),
         ],
     );

@@ -163,12 +163,12 @@ fn hashes_and_digests_are_what_they_should_be() {
     assert_said(
         SHIPPED,
         &[
-            (HASH, "demo-secret", "clients[0].secrets[0]", "not an argon2id hash"),
+            (HASH, "demo-secret", "clients[0].secrets[0]", "not a password hash"),
             (
                 HASH,
                 "$argon2i$v=19$m=19456,t=2,p=1$MSuy7LqkBdDsXNRHVJeyeQ$ULbjnN5ppPPge",
                 "clients[0].secrets[0]",
-                "not an argon2id hash",
+                "not a password hash (argon2id)",
             ),
             (
                 HASH,

@@ -34,27 +34,31 @@ impl Form {
         Ok(Self(parameters))
     }
 
-    /// Reads a JSON object whose members are strings.
+    /// Reads the members of these names, which are strings, of a JSON object. Others may be anything.
     ///
     /// # Errors
     /// [`Refusal::Json`] for anything else.
-    pub(super) fn parse_json(text: &[u8]) -> Result<Self, Refusal> {
-        struct Members;
-        impl<'de> serde::de::Visitor<'de> for Members {
+    pub(super) fn parse_json(text: &[u8], names: &[&str]) -> Result<Self, Refusal> {
+        struct Members<'n>(&'n [&'n str]);
+        impl<'de> serde::de::Visitor<'de> for Members<'_> {
             type Value = Vec<(String, Zeroizing<String>)>;
             fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("an object of strings")
+                formatter.write_str("an object")
             }
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, String>()? {
-                    members.push((name, Zeroizing::new(value)));
+                while let Some(name) = map.next_key::<String>()? {
+                    if self.0.contains(&name.as_str()) {
+                        members.push((name, Zeroizing::new(map.next_value()?)));
+                    } else {
+                        map.next_value::<serde::de::IgnoredAny>()?;
+                    }
                 }
                 Ok(members)
             }
         }
         let mut json = serde_json::Deserializer::from_slice(text);
-        let members = serde::Deserializer::deserialize_map(&mut json, Members).map_err(|_| Refusal::Json)?;
+        let members = serde::Deserializer::deserialize_map(&mut json, Members(names)).map_err(|_| Refusal::Json)?;
         json.end().map_err(|_| Refusal::Json)?;
         Ok(Self(members))
     }
@@ -148,11 +152,13 @@ mod tests {
 
     #[test]
     fn a_json_login_has_the_same_rules() {
-        let form = Form::parse_json(br#"{"a":"1","d":"1","d":"2"}"#).unwrap();
+        let parse = |text: &[u8]| Form::parse_json(text, &["a", "d"]);
+        let form = parse(br#"{"a":"1","d":"1","x":{"a":["2",null]},"d":"2","y":1e3,"x":true,"A":"3"}"#).unwrap();
         assert_eq!(one(&form, "a"), Ok(Some("1")));
         assert_eq!(one(&form, "d"), Err((Refusal::ParameterRepeated, Some("d"))));
-        for bad in ["", "[]", "{\"a\":1}", "{\"a\":\"1\"} x", "\"a\""] {
-            assert!(Form::parse_json(bad.as_bytes()).is_err(), "{bad}");
+        assert!(!form.has("x") && !form.has("A"));
+        for bad in ["", "[]", "{\"a\":1}", "{\"a\":null}", "{\"a\":\"1\"} x", "\"a\"", "{\"x\":tru}", "{\"x\":1"] {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 

@@ -1,12 +1,12 @@
 //! `POST /auth/customer_authenticate`: a username and a password for a JWT, a cookie, or both (docs/asapp.md).
 
+mod backend;
+
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use http::Response;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response};
-use hyper::body::Body as _;
 
 use super::customer_token::{CustomerClaims, CustomerJwt};
 use super::form::{self, FORM, Form, MAX_FORM};
@@ -14,27 +14,17 @@ use super::json_answer::{json_response, times};
 use super::lockout::{Attempt, CountedAttempt, Who};
 use super::password_hashing::Stopwatch;
 use super::session_cookie::cookie_line;
-use crate::backend::SentHost;
-use crate::backend::admission::circuit_breaker::Try;
-use crate::backend::pool::response_body::AnswerBody;
-use crate::backend::pool::{Deadlines, Repeat, SendOptions};
-use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::Issue;
 use crate::customer::Identifier;
 use crate::gateway::Gateway;
 use crate::gateway::authorize::csrf;
-use crate::gateway::connection::client_address::X_FORWARDED_FOR;
 use crate::gateway::error::Refused;
-use crate::gateway::host::Host;
 use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
-use crate::gateway::request::request_id::REQUEST_ID;
 use crate::gateway::response::body::ResponseBody;
-use crate::gateway::response::text_form::TextForm;
-use crate::json_body;
 use crate::normalization::folded_name;
 use crate::policy::Login;
-use crate::policy::accounts::{AccountFile, Accounts, LoginBackend};
+use crate::policy::accounts::{AccountFile, Accounts};
 use crate::refusal::Refusal;
 use crate::state::Bound;
 use crate::state::account_stamp::AccountStamp;
@@ -45,14 +35,15 @@ use crate::state::session::{Agent, LoginId, Session};
 /// The route name in log and metrics.
 pub(crate) const NAME: &str = "login";
 
+/// The parameters of a login.
+const USERNAME: &str = "username";
+const PASSWORD: &str = "password";
+
 /// Most concurrent requests to the login backend. Others wait in a fair queue, so that nobody takes all its places.
 pub(crate) const MAX_ASKED: usize = 128;
 
-/// Largest response of the login backend, in bytes.
-const MAX_ANSWER: usize = 64 * 1024;
-
 /// A proved login: the customer, further claims of the JWT, and the account where it is known.
-pub(super) type Proved = (Identifier, CustomerClaims, Option<AccountStamp>);
+pub(super) type ProvedLogin = (Identifier, CustomerClaims, Option<AccountStamp>);
 
 /// The username and the password of a login, as typed.
 #[derive(Clone, Copy)]
@@ -97,8 +88,8 @@ impl Gateway {
             Some(_) => return Err(Refused::of_types(&[FORM])),
         };
         let body = call.read_body(MAX_FORM, record).await?;
-        let form = if is_json { Form::parse_json(&body)? } else { Form::parse(&body)? };
-        let typed = LoginForm { username: form.required("username")?, password: form.required("password")? };
+        let form = if is_json { Form::parse_json(&body, &[USERNAME, PASSWORD])? } else { Form::parse(&body)? };
+        let typed = LoginForm { username: form.required(USERNAME)?, password: form.required(PASSWORD)? };
         if login.issue != Issue::Jwt && csrf::is_strange(&policy.own_site, &call.head.host, &call.parts.headers) {
             return Err(Refusal::CrossSite.into());
         }
@@ -117,7 +108,7 @@ impl Gateway {
         login: &Login,
         typed: LoginForm<'_>,
         record: &mut Record,
-    ) -> Result<Proved, Refused> {
+    ) -> Result<ProvedLogin, Refused> {
         // As a login of the company's own may have it: no spelling gets a count of its own. But who is right in one may be
         // somebody else than who has another.
         let counted = folded_name(typed.username);
@@ -147,7 +138,7 @@ impl Gateway {
         accounts: &AccountFile,
         LoginForm { username, password }: LoginForm<'_>,
         mut tried: CountedAttempt<'_>,
-    ) -> Result<Proved, Refused> {
+    ) -> Result<ProvedLogin, Refused> {
         let (account, decoy) = (accounts.find(username), Arc::clone(accounts.decoy()));
         let (shown, known) = (zeroize::Zeroizing::new(password.to_owned()), Arc::clone(&decoy));
         let hashing = &self.shared.hashing;
@@ -170,67 +161,11 @@ impl Gateway {
         Ok(hashed.outcome?)
     }
 
-    /// Asks the login backend. Only its clear no is a no, whomever it is about; any other failure is an outage, never a
-    /// 401. So is a 429: it has not looked at the password, and mostly counts the requests of this gateway.
-    async fn by_backend(
-        &self,
-        call: &Call<'_>,
-        login: &Login,
-        asked: &LoginBackend,
-        typed: LoginForm<'_>,
-        record: &mut Record,
-    ) -> Result<Proved, Refusal> {
-        let backend = &asked.backend;
-        let request_id = record.request_id.clone();
-        let outage = |kind: &'static str, status: Option<u16>| {
-            self.worker_metrics().backend_failed(&backend.name, kind);
-            backend.admission.log_login_outage(status, kind, &request_id);
-            Refusal::LoginBackend
-        };
-        let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.as_str(), None))?;
-        let request = login_request(asked, typed, &call.head.host, record).ok_or(Refusal::Internal)?;
-        let sent = std::time::Instant::now();
-        let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
-        let patience = Deadlines { now: sent, head: backend.timeout, body };
-        let begun = std::cell::Cell::new(sent);
-        let options = SendOptions {
-            repeat: Repeat::Unsent,
-            key: None,
-            caller: Some(record.source.address),
-            patience,
-            begun: &begun,
-            request_id: &record.request_id,
-        };
-        let answer = self.pool.send(backend, &mut Some(request), options).await;
-        record.backend_time = Some(begun.get().elapsed());
-        let response = answer.map_err(|failure| outage(failure.as_str(), None))?;
-        backend.note_answer(std::time::Instant::now());
-        let status = response.status();
-        match status {
-            status if status.is_success() => {}
-            status if asked.denials.contains(&status.as_u16()) => return Err(Refusal::LoginWrongPassword),
-            _ => return Err(outage("status", Some(status.as_u16()))),
-        }
-        let unreadable = || outage("answer", Some(status.as_u16()));
-        let (head, body) = response.into_parts();
-        let server = body.server().to_owned();
-        let answer = read_answer(body).await.ok_or_else(unreadable)?;
-        let answer =
-            TextForm::of(&head.headers).and_then(|form| form.in_utf8(answer, MAX_ANSWER)).map_err(|fault| {
-                backend.log_bad_response(&server, &request_id, &fault);
-                unreadable()
-            })?;
-        let subject = json_body::read_name(&answer, &asked.subject).ok().flatten().ok_or_else(unreadable)?;
-        let deriver = call.policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
-        let customer = deriver.derive(&login.tenant, &subject).map_err(|_| unreadable())?;
-        Ok((customer, CustomerClaims::new(), None))
-    }
-
     async fn welcome(
         &self,
         call: &Call<'_>,
         login: &Login,
-        (customer, claims, account): Proved,
+        (customer, claims, account): ProvedLogin,
         known: u64,
     ) -> Result<Response<ResponseBody>, Refused> {
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -314,46 +249,4 @@ impl Gateway {
         }
         cookie_line(&cookie.name, &new.value, login.lifetime, login.same_site)
     }
-}
-
-fn login_request(
-    asked: &LoginBackend,
-    LoginForm { username, password }: LoginForm<'_>,
-    host: &Host,
-    record: &Record,
-) -> Option<Request<RequestBody>> {
-    let encode =
-        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    let form = format!("username={}&password={}", encode(username), encode(password));
-    let sent_host = match &asked.backend.host {
-        SentHost::Name(name) => name,
-        // The pool writes that of the server that is asked.
-        SentHost::Caller | SentHost::Server => &host.authority,
-    };
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(asked.path.as_str())
-        .header(header::HOST, sent_host)
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header(header::ACCEPT, "application/json")
-        .header(X_FORWARDED_FOR, &record.source.forwarded_for)
-        .header(REQUEST_ID, &record.request_id);
-    let mut request = request.body(RequestBody::Full(form.into())).ok()?;
-    if let Some(credential) = &asked.backend.authorization {
-        credential.write(request.headers_mut()).ok()?;
-    }
-    Some(request)
-}
-
-async fn read_answer(mut body: AnswerBody) -> Option<Bytes> {
-    let mut all = Vec::new();
-    while let Some(frame) = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await {
-        if let Ok(data) = frame.ok()?.into_data() {
-            all.extend_from_slice(&data);
-        }
-        if all.len() > MAX_ANSWER {
-            return None;
-        }
-    }
-    Some(all.into())
 }

@@ -213,7 +213,7 @@ mod tests {
         note(80);
         assert_eq!(time_of(&one), 79);
         note(40);
-        assert_eq!(time_of(&one), 74);
+        assert!((74..=75).contains(&time_of(&one)));
         for _ in 0..100 {
             note(40);
         }

@@ -5,7 +5,7 @@
 
 use ::sha_crypt::{PasswordVerifier as _, ShaCrypt as Verifier};
 
-use super::work::Kind;
+use super::work::{Kind, LONGEST};
 use super::{NEW, Scheme, TOO_CHEAP, TOO_DEAR};
 use crate::secret::random_bytes;
 
@@ -15,8 +15,6 @@ const DEFAULT: u32 = 5_000;
 const USUAL: u32 = 200_000;
 /// The most: a second, and some for a password of 511 bytes.
 const MOST: u32 = 1_000_000;
-/// Longest password, in bytes.
-pub(super) const LONGEST: usize = 511;
 /// Characters of a salt, the least and the most.
 const SALT: std::ops::RangeInclusive<usize> = 8..=16;
 
@@ -46,7 +44,13 @@ impl ShaCrypt {
         };
         let (salt, output) = rest.split_once('$').ok_or_else(damaged)?;
         let is_base64 = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte));
-        if output.len() != characters || !is_base64(output) || !is_base64(salt) {
+        // The last character carries four bits, or two.
+        let last = if kind == Kind::Sha256Crypt { "./0123456789ABCD" } else { "./01" };
+        if output.len() != characters
+            || !output.ends_with(|end| last.contains(end))
+            || !is_base64(output)
+            || !is_base64(salt)
+        {
             return Err(damaged());
         }
         if !SALT.contains(&salt.len()) {

@@ -1,6 +1,7 @@
 //! Work of verifications, in units of each kind of hash: how long a unit takes is measured where hashes are verified.
 
-use super::sha_crypt;
+/// Longest password of SHA-crypt, in bytes.
+pub(super) const LONGEST: usize = 511;
 
 /// Kinds of hashes whose units take a time of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +40,12 @@ impl Kind {
     pub(super) fn usual_thousandths(self) -> u64 {
         match self {
             Self::Argon2id => 1_000,
-            Self::Bcrypt => 80_000,
-            Self::Pbkdf2Sha256 => 500,
-            Self::Pbkdf2Sha512 => 1_300,
-            Self::Scrypt => 500,
-            Self::Sha256Crypt => 500,
-            Self::Sha512Crypt => 1_000,
+            Self::Bcrypt => 75_000,
+            Self::Pbkdf2Sha256 => 170,
+            Self::Pbkdf2Sha512 => 500,
+            Self::Scrypt => 350,
+            Self::Sha256Crypt => 140,
+            Self::Sha512Crypt => 390,
         }
     }
 
@@ -55,7 +56,7 @@ impl Kind {
             Self::Sha512Crypt => (64, 128, 17),
             _ => return 1,
         };
-        let (password, salt) = (password.min(sha_crypt::LONGEST), 16);
+        let (password, salt) = (password.min(LONGEST), 16);
         // Blocks of 42 rounds, after which the order of the parts begins again.
         let blocks = |round: usize| {
             let salt = if round % 3 == 0 { 0 } else { salt };
