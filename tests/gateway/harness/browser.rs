@@ -22,7 +22,7 @@ impl Browser {
     /// Starts one with these preferences of its profile and further arguments.
     pub(crate) fn start(preferences: &Value, arguments: &[&str]) -> Self {
         let mut driver = Command::new("chromedriver")
-            .args(["--port=0", "--log-level=OFF"])
+            .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

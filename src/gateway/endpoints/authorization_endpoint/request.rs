@@ -42,7 +42,7 @@ pub(in crate::gateway::endpoints) struct AuthorizationRequest {
 }
 
 /// A redirect URI of the client, and the `state` that goes back with it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::gateway::endpoints) struct ReturnAddress {
     pub(in crate::gateway::endpoints) redirect_uri: String,
     #[serde(skip_serializing_if = "Option::is_none")]
