@@ -5,6 +5,7 @@ use crate::harness::customer::member;
 use crate::harness::gateway::form_encode;
 use crate::harness::keys::decode;
 use crate::harness::login_page::*;
+use crate::harness::python::python;
 use crate::harness::*;
 
 fn codes() -> (Backend, Gateway) {
@@ -301,4 +302,22 @@ fn only_the_methods_of_a_browser_are_taken() {
     }
     let answer = gateway.request("HEAD", &format!("{AUTHORIZE}?{}", encoded(&query()))).send();
     assert_eq!((answer.status, answer.body.len()), (200, 0));
+}
+
+#[test]
+fn an_oauth_library_logs_a_customer_in_with_pkce_and_refreshes() {
+    for style in ["string", "number"] {
+        let (_backend, gateway) = world_with(|c| {
+            let refresh = json!({"lifetime": "1h", "grace": "10s"});
+            with_codes(c).set("/login/refresh", refresh).set("/access_token/number_style", json!(style))
+        });
+        let base = format!("https://localhost:{}", gateway.address.port());
+        let ca = gateway.files.path.join("certs/ca.pem");
+        let ca = ca.to_str().unwrap();
+        let issuer = "https://gateway.test";
+        python(
+            "oauth_code_client.py",
+            &[&base, ca, CLIENT.name, CLIENT.secret, CALLBACK, issuer, ALICE.name, ALICE.secret, "/me/x"],
+        );
+    }
 }
