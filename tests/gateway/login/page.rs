@@ -4,6 +4,7 @@ use crate::harness::browser::Browser;
 use crate::harness::customer::{by_cookie, member};
 use crate::harness::login_page::*;
 use crate::harness::*;
+use crate::state::clock_skew::clock;
 
 fn pages() -> (Backend, Gateway) {
     world_with(with_codes)
@@ -49,6 +50,23 @@ fn a_form_of_another_browser_or_of_none_is_refused() {
     assert_eq!(member(&answer, "error"), "invalid_grant");
     let answer = mine.filled(&gateway, ALICE.name, ALICE.secret).send();
     assert!(returned(&answer, "code").is_some());
+}
+
+#[test]
+fn a_form_is_good_for_ten_minutes_and_a_code_for_one() {
+    let backend = Backend::start();
+    let config = with_codes(Config::new(&backend)).file("certs/identifier.key", &keys::key_file());
+    let at = |more: &[(&str, std::path::PathBuf)]| {
+        let files = std::sync::Arc::new(gateway::Workspace::new(&config));
+        Gateway::start_with(files, config.signing_key.clone(), more)
+    };
+    let (now, minute, minutes) = (at(&[]), at(&clock("+61s")), at(&clock("+601s")));
+    let form = OpenForm::open(&now, &query());
+    let code = code(&now, &query(), ALICE);
+    assert_eq!(member(&redeem(&minute, &code).send(), "error"), "invalid_grant");
+    assert_eq!(form.filled(&minutes, ALICE.name, ALICE.secret).send().status, 400);
+    redeem(&now, &code).send().ok();
+    assert!(returned(&form.filled(&minute, ALICE.name, ALICE.secret).send(), "code").is_some());
 }
 
 #[test]
@@ -317,10 +335,14 @@ fn a_client_may_send_the_customer_on_to_another_site() {
 
 #[test]
 fn the_page_is_readable_in_light_and_dark_and_on_a_phone_and_its_own_style_is_in_force() {
-    let css = "\u{feff}h1 { letter-spacing: 3px; }\r\nmain::before { content: ''; display: block; height: 20px; background: \
-               url(data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20width='20'%20height='20'%3E%3Crect%20width='20'%20height='20'/%3E%3C/svg%3E) no-repeat; }\r\n";
+    let picture = "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20width='20'%20height='20'%3E%3Crect%20width='20'%20\
+                   height='20'%20fill='orange'/%3E%3C/svg%3E";
+    let css = format!(
+        "\u{feff}h1 {{ letter-spacing: 3px; }}\r\nmain::before {{ content: ''; display: block; height: 20px; background: \
+         url(\"{picture}\") no-repeat; }}\r\n"
+    );
     let page = json!({"title": "Log in to Example", "stylesheet": "login.css"});
-    let (_backend, gateway) = world_with(|c| with_codes(c).file("login.css", css).set("/login/page", page));
+    let (_backend, gateway) = world_with(|c| with_codes(c).file("login.css", &css).set("/login/page", page));
     let app = Backend::start();
     for (theme, arguments) in
         [("light", &[][..]), ("dark", &["--force-dark-mode", "--blink-settings=preferredColorScheme=0"][..])]

@@ -7,6 +7,7 @@ use crate::harness::keys::decode;
 use crate::harness::login_page::*;
 use crate::harness::python::python;
 use crate::harness::*;
+use crate::state::replicas::{replicas, until};
 
 fn codes() -> (Backend, Gateway) {
     world_with(with_codes)
@@ -49,9 +50,47 @@ fn a_code_that_comes_back_is_refused_and_ends_what_it_gave(store: &Store) {
     gateway.expect_metric("wicketgate_tokens_total", &[("outcome", "authorization_code_reused")], 1.0);
 }
 
+fn of_many_who_redeem_a_code_at_once_at_most_one_is_answered_and_its_login_ends(store: &Store) {
+    let (_backend, gateway) = store.world_with(|c| with_codes(c).set("/login/refresh", json!({"lifetime": "1h"})));
+    let code = code(&gateway, &query(), ALICE);
+    // Its secret is known from here on: nothing waits for a hash.
+    gateway.token(CLIENT);
+    let all: Vec<_> = (0..8)
+        .map(|_| {
+            let request = redeem(&gateway, &code);
+            std::thread::spawn(move || request.send())
+        })
+        .collect();
+    let answers: Vec<Response> = all.into_iter().map(|one| one.join().unwrap()).collect();
+    let given: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
+    assert!(given.len() <= 1, "{} answers", given.len());
+    for answer in &answers {
+        assert!(matches!(answer.status, 200 | 400), "{}", answer.text());
+    }
+    for answer in given {
+        gateway.get("/me/x").customer(&member(answer, "access_token")).send().expect(401, "401-03");
+        let form = format!("grant_type=refresh_token&refresh_token={}", member(answer, "refresh_token"));
+        oauth_error(gateway.post("/oauth/access_token").form(&form).send(), 400, "invalid_grant");
+    }
+}
+
 on_both_stores! {
+    of_many_who_redeem_a_code_at_once_at_most_one_is_answered_and_its_login_ends
     a_code_gives_the_same_customer_as_every_other_door_and_refreshes
     a_code_that_comes_back_is_refused_and_ends_what_it_gave
+}
+
+#[test]
+fn a_form_and_a_code_of_one_replica_are_good_at_another_and_the_code_once_at_both() {
+    let redis = RedisServer::start();
+    let world = replicas(2, &redis, |c| with_codes(c).set("/login/issue", json!("jwt")));
+    let (a, b) = (&world.gateways[0], &world.gateways[1]);
+    let answer = OpenForm::open(a, &query()).filled(b, ALICE.name, ALICE.secret).send();
+    let code = returned(&answer, "code").unwrap();
+    let jwt = member(&redeem(a, &code).send().ok(), "access_token");
+    b.get("/me/x").customer(&jwt).send().ok();
+    oauth_error(redeem(b, &code).send(), 400, "invalid_grant");
+    until("it has ended everywhere", || [a, b].iter().all(|at| at.get("/me/x").customer(&jwt).send().status == 401));
 }
 
 #[test]
@@ -320,4 +359,30 @@ fn an_oauth_library_logs_a_customer_in_with_pkce_and_refreshes() {
             &[&base, ca, CLIENT.name, CLIENT.secret, CALLBACK, issuer, ALICE.name, ALICE.secret, "/me/x"],
         );
     }
+}
+
+#[test]
+fn the_example_of_the_documentation_serves_the_page() {
+    let page = include_str!("../../../docs/identity-providers.md");
+    let section = page.split("## Authorization code").nth(1).unwrap();
+    let example = section.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let example = example.replace("$argon2id$...", &keys::argon2id(CLIENT.secret));
+    let route = json!({"name": "me", "path": "/me/", "methods": ["GET"], "require": ["customer"],
+        "identifier": {"header": "X-Customer-Id"}, "backend": "legacy"});
+    let config = Config::new(&Backend::start()).file("login.css", "h1 { letter-spacing: 1px; }");
+    let config = config.set("/routes", json!([route])).set("/api_keys", json!([]));
+    let files = gateway::Workspace::new(&config);
+    let sections = config.yaml.as_object().unwrap().iter();
+    let others = sections.filter(|(key, _)| !["login", "access_token", "clients"].contains(&key.as_str()));
+    let others: String = others.map(|(key, value)| format!("{key}: {value}\n")).collect();
+    files.write("gateway.yaml", &format!("{others}{example}"));
+    let gateway = Gateway::start_in(std::sync::Arc::new(files), config.signing_key.clone());
+    let callback = "https://www.example.com/callback";
+    let answer = authorize(&gateway, &query_of(CLIENT.name, callback)).send().ok();
+    assert!(answer.text().contains("<h1>Log in to Example</h1>") && answer.text().contains("letter-spacing: 1px"));
+    let answer = OpenForm::of(&answer).filled(&gateway, ALICE.name, ALICE.secret).send();
+    let id = format!("client_id={}&client_secret={}", CLIENT.name, CLIENT.secret);
+    let answer = redeem_as(&gateway, &id, callback, &returned(&answer, "code").unwrap(), VERIFIER).send().ok();
+    assert!(answer.json()["expires_in"].is_number() && answer.json()["refresh_token"].is_string());
+    OpenForm::open(&gateway, &query_of(APP, "com.example.app:/callback"));
 }
