@@ -51,7 +51,7 @@ pub(crate) const MAX_ASKED: usize = 128;
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// A proved login: the customer, further claims of the JWT, and the account where it is known.
-pub(super) type Proved = (Identifier, CustomerClaims, Option<AccountStamp>);
+pub(super) type ProvedLogin = (Identifier, CustomerClaims, Option<AccountStamp>);
 
 /// The username and the password of a login, as typed.
 #[derive(Clone, Copy)]
@@ -115,7 +115,7 @@ impl Gateway {
         login: &Login,
         typed: LoginForm<'_>,
         record: &mut Record,
-    ) -> Result<Proved, Refused> {
+    ) -> Result<ProvedLogin, Refused> {
         // As a login of the company's own may have it: no spelling gets a count of its own. But who is right in one may be
         // somebody else than who has another.
         let counted = folded_name(typed.username);
@@ -145,7 +145,7 @@ impl Gateway {
         accounts: &AccountFile,
         LoginForm { username, password }: LoginForm<'_>,
         mut tried: CountedAttempt<'_>,
-    ) -> Result<Proved, Refused> {
+    ) -> Result<ProvedLogin, Refused> {
         let (account, decoy) = (accounts.find(username), accounts.decoy());
         let password = zeroize::Zeroizing::new(password.to_owned());
         let nobody = decoy.hash.clone();
@@ -178,7 +178,7 @@ impl Gateway {
         asked: &LoginBackend,
         typed: LoginForm<'_>,
         record: &mut Record,
-    ) -> Result<Proved, Refusal> {
+    ) -> Result<ProvedLogin, Refusal> {
         let backend = &asked.backend;
         let request_id = record.request_id.clone();
         let outage = |kind: &'static str, status: Option<u16>| {
@@ -229,7 +229,7 @@ impl Gateway {
         &self,
         call: &Call<'_>,
         login: &Login,
-        (customer, claims, account): Proved,
+        (customer, claims, account): ProvedLogin,
         known: u64,
     ) -> Result<Response<ResponseBody>, Refused> {
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

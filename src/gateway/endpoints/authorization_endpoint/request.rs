@@ -161,7 +161,7 @@ fn is_digest(challenge: &str) -> bool {
 }
 
 /// Those of the requested scopes that the client may have; without a request all (RFC 6749 section 3.3).
-fn narrowed(client: &Client, requested: Option<&str>) -> String {
+pub(in crate::gateway::endpoints) fn narrowed(client: &Client, requested: Option<&str>) -> String {
     let Some(requested) = requested else { return client.scopes.join(" ") };
     let requested: Vec<&str> = requested.split(' ').collect();
     let granted = client.scopes.iter().map(String::as_str).filter(|scope| requested.contains(scope));
