@@ -239,7 +239,7 @@ mod rotation {
 /// Sessions and revocations: Redis, the embedded store, backup, moves.
 mod state {
     mod backup_restore;
-    mod clock_skew;
+    pub(crate) mod clock_skew;
     mod directory_permissions;
     pub(crate) mod disk_failures;
     mod export_import;
@@ -248,7 +248,7 @@ mod state {
     mod redis_failures;
     mod redis_latency;
     mod redis_outages;
-    mod replicas;
+    pub(crate) mod replicas;
 }
 
 /// TLS towards callers, and their certificates.

@@ -292,3 +292,27 @@ fn the_default_idle_timeout_is_longer_than_that_of_load_balancers() {
     let (config, _) = read(SHIPPED).unwrap();
     assert!(config.raw().listen[0].limits.idle_timeout > Duration::seconds(60));
 }
+
+#[test]
+fn a_client_that_gets_codes_has_right_addresses_and_one_proof() {
+    const URIS: &str = "    redirect_uris: [ https://www.example.com/callback ]\n";
+    const PUBLIC: &str = "    public: false\n    pkce: optional\n";
+    assert_said(
+        MAXIMAL,
+        &[
+            (URIS, "    redirect_uris: [ http://www.example.com/cb ]\n", "clients[0].redirect_uris[0]", "plain http"),
+            (URIS, "    redirect_uris: [ https://a.test/, https://a.test/ ]\n", "clients[0].redirect_uris[1]", "line"),
+            (URIS, "", "clients[0].pkce", "no `redirect_uris`"),
+            (PUBLIC, "    public: true\n", "clients[0].secrets", "proves itself by nothing"),
+            (PUBLIC, "    public: true\n    pkce: optional\n", "clients[0].pkce", "whoever sees a code"),
+            ("title: Log in to Example", "title: \"\"", "login.page.title", ""),
+        ],
+    );
+    let route =
+        "\n  - { name: own, path: /oauth/authorize, methods: [ GET ], public: true, backend: legacy }\nbackends:\n";
+    let found = problems(&edited(SHIPPED, "\nbackends:\n", route));
+    assert!(found.is_empty(), "where no client gets codes the path is free: {found}");
+    assert!(
+        problems(&edited(MAXIMAL, "\nbackends:\n", route)).iter().any(|problem| problem.message.contains("itself"))
+    );
+}

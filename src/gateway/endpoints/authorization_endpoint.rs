@@ -174,11 +174,11 @@ impl Gateway {
         proof: CustomerProof,
     ) -> Result<Response<ResponseBody>, Refused> {
         let Issuance { login, issuer, deriver } = *issuance;
-        let is_new = proof.session.is_none();
+        let (to, is_new) = (request.to.clone(), proof.session.is_none());
         let (customer, account, issued) = (proof.customer.clone(), proof.account, proof.issued);
         let code = AuthorizationCode::new(request, proof, unix_seconds(SystemTime::now()));
         let text = code.seal(deriver)?;
-        let mut response = code.request.to.answer(issuer, &[("code", text.as_str())])?;
+        let mut response = to.answer(issuer, &[("code", text.as_str())])?;
         if is_new && login.issue != Issue::Jwt {
             let grant = LoginGrant { id: text.login(), customer, account, issued };
             let cookie = self.begin_session(call, login, &grant).await?;

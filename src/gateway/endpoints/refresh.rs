@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::Response;
 
+use super::authorization_endpoint::request::narrowed;
 use super::client_authentication::{is_shown, one_of};
 use super::customer_token::CustomerJwt;
 use super::form::Form;
@@ -34,13 +35,22 @@ impl Gateway {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::GrantType)?;
         let presented = form.required("refresh_token")?;
-        if is_shown(&call.parts.headers, form)? {
-            self.authenticate(call, query, form, endpoint, record).await?;
-        }
-        // A login grants none, so that any is more than was granted (RFC 6749 section 6).
-        if one_of(query, form, "scope")?.is_some_and(|scope| !scope.trim().is_empty()) {
-            return Err(Refusal::ScopeNotAllowed.into());
-        }
+        let client = if is_shown(&call.parts.headers, form)? {
+            Some(self.authenticate(call, query, form, endpoint, record).await?)
+        } else {
+            let named = one_of(query, form, "client_id")?.and_then(|id| policy.auth.clients.get(id));
+            named.filter(|client| client.is_public)
+        };
+        let scope = match one_of(query, form, "scope")?.filter(|scope| !scope.trim().is_empty()) {
+            None => String::new(),
+            Some(scope) => match client.filter(|client| !client.redirect_uris.is_empty()) {
+                // As its authorization request: the JWT has no scopes, and many libraries send theirs each time.
+                Some(client) => narrowed(client, Some(scope)),
+                // A login grants none, so that any is more than was granted (RFC 6749 section 6).
+                None => return Err(Refusal::ScopeNotAllowed.into()),
+            },
+        };
+        let scope = if scope.is_empty() { scope } else { format!(r#","scope":{}"#, serde_json::json!(scope)) };
         let presented = RefreshToken::parse(presented).ok_or(Refusal::RefreshToken)?;
         let state = &self.shared.state;
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -75,7 +85,7 @@ impl Gateway {
         let jwt = jwt.sign(call)?;
         let (issued_at, expires_in) = times(issued, login.lifetime, endpoint.number_style);
         Ok(json_response(format!(
-            r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"}}"#,
+            r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"{scope}}}"#,
             next.as_str()
         )))
     }

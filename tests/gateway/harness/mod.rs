@@ -1,6 +1,7 @@
 //! What every topic uses: a gateway process, a recording backend, and callers that can send any bytes.
 
 pub(crate) mod backend;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod client_certificates;
 pub(crate) mod config;
@@ -13,6 +14,7 @@ pub(crate) mod http1;
 pub(crate) mod identity_provider;
 pub(crate) mod keys;
 pub(crate) mod load;
+pub(crate) mod login_page;
 pub(crate) mod neighbour;
 pub(crate) mod network_link;
 pub(crate) mod other_proxy;

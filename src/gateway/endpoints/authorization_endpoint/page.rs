@@ -52,7 +52,7 @@ impl LoginFormPage<'_> {
 </form>"#
         );
         let status = refused.map_or(StatusCode::OK, |refused| error::row(refused.refusal).status);
-        let mut response = page(look, status, Some(to.source()), &content, refused.is_some());
+        let mut response = page(look, status, Some(&to.sources()), &content, refused.is_some());
         if let Some(refused) = refused {
             advise(&mut response, refused);
         }
@@ -105,7 +105,7 @@ fn page(
 "#
     );
     // `form-action` also holds for the redirect after the form.
-    let action = leads_to.map_or("'none'".to_owned(), |source| format!("'self' {source}"));
+    let action = leads_to.map_or("'none'".to_owned(), |sources| format!("'self' {sources}"));
     let policy =
         format!("default-src 'none'; {sources}; form-action {action}; base-uri 'none'; frame-ancestors 'none'");
     let mut response = Response::new(ResponseBody::full(html));

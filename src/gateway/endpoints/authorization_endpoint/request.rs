@@ -42,7 +42,7 @@ pub(in crate::gateway::endpoints) struct AuthorizationRequest {
 }
 
 /// A redirect URI of the client, and the `state` that goes back with it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::gateway::endpoints) struct ReturnAddress {
     pub(in crate::gateway::endpoints) redirect_uri: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,7 +161,7 @@ fn is_digest(challenge: &str) -> bool {
 }
 
 /// Those of the requested scopes that the client may have; without a request all (RFC 6749 section 3.3).
-fn narrowed(client: &Client, requested: Option<&str>) -> String {
+pub(in crate::gateway::endpoints) fn narrowed(client: &Client, requested: Option<&str>) -> String {
     let Some(requested) = requested else { return client.scopes.join(" ") };
     let requested: Vec<&str> = requested.split(' ').collect();
     let granted = client.scopes.iter().map(String::as_str).filter(|scope| requested.contains(scope));
@@ -169,20 +169,19 @@ fn narrowed(client: &Client, requested: Option<&str>) -> String {
 }
 
 impl ReturnAddress {
-    /// The scheme and host of the redirect URI as a source expression (CSP Level 3 section 2.3.1): a browser follows a
-    /// redirect after a form only there.
-    pub(super) fn source(&self) -> &str {
+    /// Where a browser may follow redirects after the form, as source expressions (CSP Level 3 section 2.3.1). Browsers hold
+    /// them against each redirect, also those of the client: it may send the customer on to any site by https.
+    pub(super) fn sources(&self) -> String {
         let uri = self.redirect_uri.as_str();
-        let Some((scheme, rest)) = uri.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))
-        else {
-            return uri.split_inclusive(':').next().unwrap_or_default();
-        };
-        // A source expression has no IPv6 address.
-        if rest.starts_with('[') {
-            return &uri[..=scheme.len()];
+        let (scheme, rest) = uri.split_once(':').unwrap_or((uri, ""));
+        let authority = rest.strip_prefix("//").unwrap_or_default().split(['/', '?']).next().unwrap_or_default();
+        match scheme {
+            "https" => "https:".to_owned(),
+            // A source expression has no IPv6 address.
+            "http" if !authority.starts_with('[') => format!("http://{authority} https:"),
+            "http" => "http: https:".to_owned(),
+            app => format!("{app}: https:"),
         }
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        &uri[..scheme.len() + "://".len() + end]
     }
 
     /// Sends the customer back to the client, with these parameters, `state` and `iss` (RFC 9207 section 2).
@@ -218,17 +217,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_of_a_redirect_uri_is_its_scheme_host_and_port() {
-        for (uri, source) in [
-            ("https://www.example.com/cb?x=https://a/b", "https://www.example.com"),
-            ("https://www.example.com:8443", "https://www.example.com:8443"),
-            ("https://www.example.com?x", "https://www.example.com"),
-            ("http://127.0.0.1:5000/cb", "http://127.0.0.1:5000"),
-            ("http://[::1]:5000/cb", "http:"),
-            ("com.example.app:/cb", "com.example.app:"),
-            ("com.example.app://cb/x", "com.example.app:"),
+    fn a_browser_follows_to_the_client_and_from_there_by_https() {
+        for (uri, sources) in [
+            ("https://www.example.com:8443/cb?x=https://a/b", "https:"),
+            ("http://127.0.0.1:5000/cb", "http://127.0.0.1:5000 https:"),
+            ("http://localhost?x", "http://localhost https:"),
+            ("http://[::1]:5000/cb", "http: https:"),
+            ("com.example.app:/cb", "com.example.app: https:"),
+            ("com.example.app://cb/x", "com.example.app: https:"),
         ] {
-            assert_eq!(ReturnAddress { redirect_uri: uri.to_owned(), state: None }.source(), source, "{uri}");
+            assert_eq!(ReturnAddress { redirect_uri: uri.to_owned(), state: None }.sources(), sources, "{uri}");
         }
     }
 
