@@ -7,7 +7,9 @@
 mod backend;
 mod callers;
 mod certificate;
+mod claim_rule;
 mod client_role;
+mod client_sources;
 mod cors;
 mod direct_response;
 mod error_body;
@@ -39,7 +41,9 @@ pub use backend::{
 };
 pub use callers::{ApiKey, Client, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
+pub use claim_rule::{ClaimRule, ClaimValue};
 pub use client_role::{ClientRole, IssuerRole};
+pub use client_sources::{ApiKeyHeader, ClientScheme, ClientSource, SchemedHeader, SecretHeader};
 pub use cors::Cors;
 pub use direct_response::{Respond, RouteRedirect};
 pub use error_body::{ErrorBody, StatusMatch, Statuses};
@@ -64,7 +68,7 @@ pub use servers::{
     Resolve, Server, WeightedServer,
 };
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
-pub use trusted::{ClaimRule, ClaimValue, Jwks, JwksFile, KeyRefresh, SignatureAlgorithm, TrustedIssuer};
+pub use trusted::{Jwks, JwksFile, KeyRefresh, SignatureAlgorithm, TrustedIssuer};
 
 /// The configuration of wicketgate. A secret is never written here: use `{file: PATH}` or `{env: NAME}`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -306,6 +306,18 @@ pub struct AccessToken {
     pub attempts: Attempts,
 }
 
+impl Default for AccessToken {
+    fn default() -> Self {
+        Self {
+            path: default_token_path(),
+            lifetime: default_lifetime(),
+            number_style: NumberStyle::default(),
+            limits: default_name_limits(),
+            attempts: Attempts::default(),
+        }
+    }
+}
+
 fn default_token_path() -> String {
     "/oauth/access_token".to_owned()
 }

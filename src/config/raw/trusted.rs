@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::client_role::default_roles;
-use super::{ClientRole, FilePath, IssuerRole, SecretRef};
+use super::{ClaimRule, ClientRole, FilePath, IssuerRole, SecretRef};
 use crate::config::scalar::Duration;
 
 /// An issuer of tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`.
@@ -107,34 +107,6 @@ impl Default for KeyRefresh {
             timeout: Duration::seconds(5),
         }
     }
-}
-
-/// Condition on a claim: exactly one of these.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub enum ClaimRule {
-    /// This value, of the same type.
-    Equals(ClaimValue),
-    /// One of these values.
-    OneOf(Vec<ClaimValue>),
-    /// A list with this value in it, or a text of words with this one among them.
-    Contains(ClaimValue),
-    /// Anything: `present: true`.
-    Present(bool),
-    /// Not there at all: `absent: true`.
-    Absent(bool),
-}
-
-/// A value of a claim.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum ClaimValue {
-    /// A text.
-    Text(String),
-    /// true or false.
-    Flag(bool),
-    /// A whole number.
-    Number(u64),
 }
 
 /// A signature algorithm (RFC 7518 section 3.1, RFC 8037).
