@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use super::Authenticator;
 use super::client::Client;
 use super::context::{AuthContext, PendingLookup};
-use super::credentials::{after_scheme, api_key, single};
+use super::credentials::{api_key, single};
 use super::requirements::{ClientSources, IssuerNumber, Requirements};
 use super::tls::certificate::Certificate;
 use super::verdict::Access;
@@ -33,7 +33,10 @@ impl<'a> ShownClient<'a> {
     /// # Errors
     /// A header stands there twice, or there are two credentials.
     fn read(sources: &ClientSources, headers: &'a HeaderMap) -> Result<Self, Refusal> {
-        let is_basic = |value| after_scheme(value, Some("Basic")).is_ok();
+        let is_basic = |value: &HeaderValue| {
+            let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
+            scheme.is_some_and(|word| word.eq_ignore_ascii_case(b"Basic"))
+        };
         let mut shown = match single(headers, &AUTHORIZATION)? {
             Some(value) if sources.basic && (is_basic(value) || !sources.bearer) => Self::Basic,
             Some(_) if sources.bearer => Self::Token,

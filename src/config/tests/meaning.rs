@@ -1,6 +1,6 @@
 //! Checks across sections: names, lists, combinations.
 
-use super::{Case, MAXIMAL, SHIPPED, assert_fine, assert_said, edited, only_problem, problems, read};
+use super::{Case, MAXIMAL, SHIPPED, assert_fine, assert_said, assert_warned, edited, only_problem, problems, read};
 use crate::config::scalar::Duration;
 
 #[test]
