@@ -33,12 +33,8 @@ impl<'a> ShownClient<'a> {
     /// # Errors
     /// A header stands there twice, or there are two credentials.
     fn read(sources: &ClientSources, headers: &'a HeaderMap) -> Result<Self, Refusal> {
-        let is_basic = |value: &HeaderValue| {
-            let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
-            scheme.is_some_and(|word| word.eq_ignore_ascii_case(b"Basic"))
-        };
         let mut shown = match single(headers, &AUTHORIZATION)? {
-            Some(value) if sources.basic && (is_basic(value) || !sources.bearer) => Self::Basic,
+            Some(_) if sources.is_by_basic(headers) || (sources.basic && !sources.bearer) => Self::Basic,
             Some(_) if sources.bearer => Self::Token,
             Some(_) | None => Self::Nothing,
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{API_KEY, CUSTOMER_AUTH};
@@ -89,6 +90,15 @@ impl ClientSources {
             |name: &HeaderName| HeaderValue::from_str(&format!(r#"Secret realm="client", header="{name}""#)).ok();
         let challenges = basic.then_some(BASIC).into_iter().chain(headers.iter().filter_map(of_header));
         Self { bearer, basic, challenges: challenges.collect(), headers: headers.into() }
+    }
+
+    /// Returns whether a client shows itself by `Basic`. Browsers send that along like a cookie, once they have it.
+    pub fn is_by_basic(&self, headers: &HeaderMap) -> bool {
+        let is_basic = |value: &HeaderValue| {
+            let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
+            scheme.is_some_and(|word| word.eq_ignore_ascii_case(b"Basic"))
+        };
+        self.basic && headers.get(AUTHORIZATION).is_some_and(is_basic)
     }
 
     /// Returns whether one of its headers is there.

@@ -206,7 +206,8 @@ impl Gateway {
 }
 
 /// CSRF protection: a call that changes something, and for which nothing but a cookie speaks, must come from the
-/// company's own pages. A strange page can send neither a client's token nor an API key.
+/// company's own pages. A strange page can send neither a client's token nor an API key. A browser also sends an id and a
+/// secret by `Basic` along, once it has them: they speak for nobody beside a cookie, and alone not from a strange page.
 fn comes_from_own_site(
     route: &Route,
     caller: &Caller,
@@ -214,11 +215,20 @@ fn comes_from_own_site(
     opens_websocket: bool,
     record: &mut Record,
 ) -> Result<(), Refusal> {
-    let by_cookie_alone = caller.by_cookie && caller.client.is_none() && caller.api_key.is_none();
+    let headers = &call.parts.headers;
+    let by_basic = route.requirements.client_sources.as_ref().is_some_and(|sources| sources.is_by_basic(headers));
+    let by_cookie_alone = caller.by_cookie && (caller.client.is_none() || by_basic) && caller.api_key.is_none();
+    let by_basic_alone = by_basic && caller.customer.is_none() && caller.api_key.is_none();
+    let (site, host) = (&call.policy.own_site, &call.head.host);
     let is_harmless = || {
         !csrf::changes_something(&call.parts.method) && !csrf::opens_websocket(&call.parts.headers) && !opens_websocket
     };
-    if !by_cookie_alone || is_harmless() || csrf::is_own(&call.policy.own_site, &call.head.host, &call.parts.headers) {
+    let is_foreign = match (by_cookie_alone, by_basic_alone) {
+        (true, _) => !is_harmless() && !csrf::is_own(site, host, headers),
+        (false, true) => !is_harmless() && csrf::is_strange(site, host, headers),
+        (false, false) => false,
+    };
+    if !is_foreign {
         return Ok(());
     }
     if route.enforce {

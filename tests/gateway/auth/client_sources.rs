@@ -303,6 +303,34 @@ fn an_api_key_and_a_customer_stand_beside_a_client_that_shows_a_secret() {
 }
 
 #[test]
+fn a_strange_page_cannot_use_the_secret_that_a_browser_sends_along() {
+    let (backend, gateway) = taking_with(|config| {
+        config.cookies("cookie").route("me", "require", json!(["client", "customer"])).route(
+            "me",
+            "client_from",
+            json!(["basic", {"header": HEADER}]),
+        )
+    });
+    let login = gateway.login_request(ALICE.name, ALICE.secret).send();
+    let cookie = login.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned();
+    let strange =
+        |request: Request| request.header("Origin", "https://evil.example").header("Sec-Fetch-Site", "cross-site");
+    let own = |request: Request| request.header("Sec-Fetch-Site", "same-origin");
+    let alone = || basic(gateway.post("/system/x"), CLIENT.name, CLIENT.secret);
+    let beside = || basic(gateway.post("/me/x"), CLIENT.name, CLIENT.secret).header("Cookie", &cookie);
+    refused(&gateway, &strange(alone()), "cross_site").expect(403, "403-05");
+    refused(&gateway, &strange(beside()), "cross_site").expect(403, "403-05");
+    refused(&gateway, &beside(), "cross_site").expect(403, "403-05");
+    backend.assert_untouched();
+    // Programs say nothing of pages; and what a page cannot send along speaks for itself.
+    alone().send().ok();
+    own(alone()).send().ok();
+    own(beside()).send().ok();
+    strange(gateway.post("/system/x").header(HEADER, SECRET)).send().ok();
+    strange(gateway.post("/me/x").header(HEADER, SECRET).header("Cookie", &cookie)).send().ok();
+}
+
+#[test]
 fn a_route_with_an_audience_takes_secrets_of_clients_that_have_it() {
     const REPORTS: &str = "https://reports.example.com";
     let (_backend, gateway) = taking_with(|config| {
