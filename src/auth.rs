@@ -5,6 +5,7 @@ mod caller;
 pub mod client;
 pub mod client_assertion;
 pub mod client_role;
+mod client_secret;
 mod context;
 pub mod credentials;
 mod customer;
@@ -32,10 +33,10 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::caller::Caller;
-pub use self::client::{Client, ClientSecret};
+pub use self::client::{Client, ClientSecret, HeaderSecret};
 pub use self::context::{AuthContext, LookupResult, PendingLookup};
 use crate::customer::Deriver;
-use crate::refusal::{ApiKeyFault, Refusal, TokenFault};
+use crate::refusal::{ApiKeyFault, DpopFault, Refusal, TokenFault};
 use crate::state::account_stamp::AccountStamps;
 use crate::state::session::SessionDigest;
 use attribution::Attributed;
@@ -47,7 +48,7 @@ use credentials::{CredentialPlaces, PresentedCustomer, after_scheme, cookies, re
 use customer::ProvedClient;
 use introspection::{Inspected, Inspection};
 use jwt::{TokenKind, Verifier};
-pub use requirements::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, IssuerNumber, Requirements};
+pub use requirements::{ApiKeyHeader, ClientSources, CustomerTokenSource, DpopRequirement, IssuerNumber, Requirements};
 use token_binding::is_held;
 use token_cache::CachedVerdict;
 use trusted_issuer::TrustedIssuers;
@@ -80,6 +81,8 @@ pub struct Authenticator {
     pub trusted: TrustedIssuers,
     /// The systems that may call, by id.
     pub clients: HashMap<Arc<str>, Client>,
+    /// The secrets of clients for headers.
+    pub header_secrets: ApiKeys<HeaderSecret>,
     /// The API keys.
     pub api_keys: ApiKeys<ApiKeyVersion>,
     /// The session cookie, where logins give one.
@@ -146,9 +149,11 @@ impl Authenticator {
         let AccessRequest { requirements, headers, .. } = *request;
         let authorization = single(headers, &AUTHORIZATION)?;
         single(headers, &CUSTOMER_AUTH)?;
-        let api_key = single(headers, &requirements.api_key_header.0)?;
+        let api_key = single(headers, &requirements.api_key_header.name)?;
         let presented = self.presented(request)?;
-        let nothing = authorization.is_none() && api_key.is_none() && presented.is_empty();
+        let sources = requirements.client_sources.as_deref();
+        let has_secret = sources.is_some_and(|sources| sources.has_header(headers));
+        let nothing = authorization.is_none() && api_key.is_none() && presented.is_empty() && !has_secret;
         if nothing && (requirements.client || requirements.customer) {
             refuse(Refusal::NoCredential)?;
         }
@@ -162,11 +167,20 @@ impl Authenticator {
                 Err(fault) => refuse(Refusal::ApiKey(fault))?,
             }
         }
-        let mut access = None;
+        let (mut access, mut is_by_secret) = (None, false);
         if requirements.client {
-            match self.client(authorization, requirements, context) {
+            let by_secret = sources.map(|sources| self.client_by_secret(sources, headers, requirements, context));
+            let found = match by_secret.transpose().map(Option::flatten) {
+                Ok(None) => self.client(authorization, requirements, context).map_err(Refusal::ClientToken),
+                Ok(Some(found)) => {
+                    is_by_secret = true;
+                    Ok(found)
+                }
+                Err(refusal) => Err(refusal),
+            };
+            match found {
                 Ok(found) => access = Some(found),
-                Err(fault) => refuse(Refusal::ClientToken(fault))?,
+                Err(refusal) => refuse(refusal)?,
             }
         }
         if let Some(access) = &access {
@@ -175,7 +189,10 @@ impl Authenticator {
             if key_client.as_ref().is_some_and(|client| *client != access.client) {
                 refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
             }
-            if access.binding.is_some() || requirements.proof != DpopRequirement::None {
+            if is_by_secret && requirements.proof == DpopRequirement::Required {
+                refuse(Refusal::Dpop(DpopFault::Unbound))?;
+            }
+            if access.binding.is_some() || (requirements.proof != DpopRequirement::None && !is_by_secret) {
                 is_held(access, authorization, requirements, context).or_else(&mut *refuse)?;
             }
             if let Some(name) = &access.certificate
@@ -230,7 +247,14 @@ impl Authenticator {
         context: &mut AuthContext<'_>,
     ) -> Result<&ApiKey, ApiKeyFault> {
         let presented = presented.ok_or(ApiKeyFault::Missing)?;
-        let digest = credentials::api_key::digest(presented.as_bytes());
+        let presented = match &requirements.api_key_header.scheme {
+            None => presented.as_bytes(),
+            Some(scheme) => {
+                let behind = after_scheme(presented, Some(scheme)).map_err(|_| ApiKeyFault::Missing)?;
+                behind.trim_ascii_start()
+            }
+        };
+        let digest = credentials::api_key::digest(presented);
         let ApiKeyVersion { key, until, used } = self.api_keys.find(&digest).ok_or(ApiKeyFault::Unknown)?;
         let mut refused = |fault| {
             context.known.api_key = Some(Arc::clone(&key.id));

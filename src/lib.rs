@@ -93,6 +93,7 @@
 //! | row | room | contents |
 //! |--:|---|---|
 //! | 6 | `customer` | customer token or session cookie -> identifier |
+//! | 6 | `client_secret` | clients that show a secret with each call |
 //! | 6 | `system_token` | system tokens of trusted issuers -> client |
 //! | 5 | `caller` | the proved caller |
 //! | 5 | `provider_events` | logouts and security events that other issuers tell |
@@ -131,6 +132,7 @@
 //! | 1 | `api_keys` | API keys |
 //! | 1 | `backend_tokens` | access tokens of backends |
 //! | 1 | `hash_costs` | costs of password hashes |
+//! | 1 | `header_secrets` | secrets of clients for headers |
 //! | 1 | `identifiers` | identifier key |
 //! | 1 | `path_placement` | path with the customer in it |
 //! | 1 | `login_page` | title and style of the login page |

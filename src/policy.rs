@@ -17,6 +17,7 @@ pub mod error_bodies;
 pub mod field_rules;
 pub mod forward_auth;
 pub mod hash_costs;
+mod header_secrets;
 mod identifiers;
 mod issuer;
 mod key_lines;
@@ -125,6 +126,8 @@ pub struct Policy {
     pub login: Option<Login>,
     /// Customers log in for some client at the authorization endpoint.
     pub authorizes_customers: bool,
+    /// Lockout of clients that show a secret with each call, as at the token endpoint.
+    pub client_secrets: AccessToken,
     /// The token endpoint.
     pub access_token: Option<AccessToken>,
     /// Quotas of API keys, by their id.
@@ -167,6 +170,7 @@ impl Policy {
         let cookie = flattened(cookie.map(|cookie| callers::read_cookie(config, cookie, &lasting.uses, problems)));
         let mut versions = Vec::new();
         let clients = callers::read_clients(config, &authorities, lasting, &mut versions, problems);
+        let header_secrets = header_secrets::read(config, &clients, &lasting.uses, &mut versions, problems);
         let all_keys = api_keys::all_api_keys(config, problems);
         let api_keys = api_keys::read_api_keys(&all_keys, &clients, &lasting.uses, &mut versions, problems);
         let trusted = trusted_issuers::read(config, &authorities, &lasting.published, problems);
@@ -186,6 +190,7 @@ impl Policy {
             own: issuer.as_ref().map(|issuer| issuer.customer_verifier(raw)),
             trusted,
             clients,
+            header_secrets,
             api_keys,
             cookie,
             isolated_audiences: isolated_audiences(raw),
@@ -195,6 +200,8 @@ impl Policy {
             accounts: login.as_ref().map(|login| login.accounts.stamps()).unwrap_or_default(),
         };
         let access_token = raw.access_token.as_ref().map(|token| AccessToken::read(raw, token, &auth.clients));
+        let secrets = raw.access_token.clone().unwrap_or_default();
+        let client_secrets = AccessToken::read(raw, &secrets, &auth.clients);
         versions.extend(key_versions(issuer.as_ref(), &auth));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
         let (mut choices, mut documents) = (Vec::new(), Vec::new());
@@ -217,6 +224,7 @@ impl Policy {
             login,
             authorizes_customers: raw.authorizes_customers(),
             access_token,
+            client_secrets,
             quotas,
             own_site: own_site(raw),
             forward_auth: ForwardAuth::read(raw),

@@ -177,7 +177,7 @@ pub enum Refusal {
     Method,
     /// A duplicate credential header or cookie.
     CredentialRepeated,
-    /// Two different customer tokens.
+    /// Two different customer tokens, or two credentials of a client.
     CredentialConflict,
     /// No credential.
     NoCredential,

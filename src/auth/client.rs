@@ -59,6 +59,17 @@ impl Client {
     }
 }
 
+/// One of a client's secrets for a header of its own.
+#[derive(Debug, Clone)]
+pub struct HeaderSecret {
+    /// The client.
+    pub client: Arc<str>,
+    /// The first second, since 1970, in which it is no longer good.
+    pub until: u64,
+    /// The time of its last use.
+    pub used: Arc<LastUse>,
+}
+
 /// A client's secret.
 #[derive(Debug, Clone)]
 pub struct ClientSecret {

@@ -8,7 +8,7 @@ use super::dpop;
 use super::jwt::remote_jwks::PublishedKeys;
 use super::tls::certificate::Certificate;
 use super::token_cache::VerifiedTokens;
-use crate::refusal::DpopFault;
+use crate::refusal::{DpopFault, Refusal};
 use crate::state::State;
 use crate::state::session::{Session, SessionDigest};
 
@@ -43,6 +43,8 @@ pub enum PendingLookup {
     Store(SessionDigest),
     /// The keys of an issuer, for a customer's token.
     Issuer(Arc<PublishedKeys>),
+    /// The proof of a client by its id and secret, in `Authorization`.
+    ClientSecret,
     /// The keys of an issuer, for a client's token.
     ClientIssuer(Arc<PublishedKeys>),
 }
@@ -56,4 +58,6 @@ pub struct LookupResult {
     pub keys: bool,
     /// The same of the client's issuer.
     pub client_keys: bool,
+    /// The client that an id and a secret in `Authorization` prove.
+    pub client: Option<Result<Arc<str>, Refusal>>,
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{API_KEY, CUSTOMER_AUTH};
 use crate::json_body::Pointer;
@@ -29,6 +30,8 @@ pub struct Requirements {
     pub api_key: bool,
     /// The header of the API key.
     pub api_key_header: ApiKeyHeader,
+    /// Places of the client's credential, where they are others than `Authorization: Bearer`.
+    pub client_sources: Option<Box<ClientSources>>,
     /// The audience that the access token must have, and the token by which a client acts for a customer.
     pub audience: String,
     /// The audience is set for the route or its listener, so that tokens of trusted issuers must have it too.
@@ -64,6 +67,46 @@ pub enum DpopRequirement {
     Required,
 }
 
+/// The challenge of `Basic` (RFC 7617 section 2).
+const BASIC: HeaderValue = HeaderValue::from_static(r#"Basic realm="client", charset="UTF-8""#);
+
+/// Places of a client's credential on routes that take others than an access token.
+#[derive(Debug)]
+pub struct ClientSources {
+    /// An access token.
+    pub bearer: bool,
+    /// An id and a secret by `Basic`.
+    pub basic: bool,
+    /// Headers that hold a secret.
+    pub headers: Box<[HeaderName]>,
+    /// The challenges of a 401 beside `Bearer` (RFC 9110 section 11.6.1).
+    pub challenges: Arc<[HeaderValue]>,
+}
+
+impl ClientSources {
+    /// These places.
+    pub fn new(bearer: bool, basic: bool, headers: Vec<HeaderName>) -> Self {
+        let of_header =
+            |name: &HeaderName| HeaderValue::from_str(&format!(r#"Secret realm="client", header="{name}""#)).ok();
+        let challenges = basic.then_some(BASIC).into_iter().chain(headers.iter().filter_map(of_header));
+        Self { bearer, basic, challenges: challenges.collect(), headers: headers.into() }
+    }
+
+    /// Returns whether a client shows itself by `Basic`. Browsers send that along like a cookie, once they have it.
+    pub fn is_by_basic(&self, headers: &HeaderMap) -> bool {
+        let is_basic = |value: &HeaderValue| {
+            let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
+            scheme.is_some_and(|word| word.eq_ignore_ascii_case(b"Basic"))
+        };
+        self.basic && headers.get(AUTHORIZATION).is_some_and(is_basic)
+    }
+
+    /// Returns whether one of its headers is there.
+    pub(super) fn has_header(&self, headers: &HeaderMap) -> bool {
+        self.headers.iter().any(|name| headers.contains_key(name))
+    }
+}
+
 /// A place where the customer's token may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CustomerTokenSource {
@@ -93,10 +136,15 @@ impl CustomerTokenSource {
 
 /// The header of the API key.
 #[derive(Debug, Clone)]
-pub struct ApiKeyHeader(pub HeaderName);
+pub struct ApiKeyHeader {
+    /// Its name.
+    pub name: HeaderName,
+    /// The word before the key.
+    pub scheme: Option<String>,
+}
 
 impl Default for ApiKeyHeader {
     fn default() -> Self {
-        Self(API_KEY)
+        Self { name: API_KEY, scheme: None }
     }
 }

@@ -8,6 +8,7 @@ use super::say;
 use crate::auth::credentials::{api_key, password};
 use crate::auth::jwt::signing_keys::{NewKey, SigningKeys};
 use crate::customer::IdentifierKey;
+use crate::hex::hex;
 use crate::secret::write_new;
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
@@ -23,6 +24,9 @@ pub(super) enum New {
     /// Create a client secret, with the hash for `clients[].secrets`.
     #[command(after_help = "Example:\n  wicketgate new client-secret")]
     ClientSecret,
+    /// Create a secret that a client shows in a header of its own, with the digest for `clients[].header_secrets`.
+    #[command(after_help = "Example:\n  wicketgate new header-secret")]
+    HeaderSecret,
     /// Create a key that signs tokens; the newest in `issuer.signing_keys` signs.
     #[command(after_help = "Example:\n  wicketgate new signing-key --directory certs/signing --algorithm es256")]
     SigningKey(SigningKey),
@@ -87,6 +91,14 @@ pub(super) fn new(new: &New) -> anyhow::Result<()> {
             let hash = password::hash(secret.as_bytes()).map_err(|fault| anyhow::anyhow!(fault))?;
             say(&format!(
                 "The client secret, shown this once:\n  {}\n\nFor gateway.yaml or `clients_file`:\n  secrets: [ \"{hash}\" ]",
+                secret.as_str()
+            ))
+        }
+        New::HeaderSecret => {
+            let secret = password::new_client_secret();
+            let digest = hex(&api_key::digest(secret.as_bytes()));
+            say(&format!(
+                "The client's secret for a header, shown this once:\n  {}\n\nFor gateway.yaml:\n  header_secrets: [ {digest} ]",
                 secret.as_str()
             ))
         }

@@ -7,6 +7,7 @@ mod backends;
 mod callers;
 mod certificates;
 mod client_role;
+mod client_sources;
 mod cors;
 mod direct_responses;
 mod errors;

@@ -8,7 +8,9 @@ mod accounts;
 mod backend;
 mod callers;
 mod certificate;
+mod claim_rule;
 mod client_role;
+mod client_sources;
 mod cors;
 mod direct_response;
 mod error_body;
@@ -42,7 +44,9 @@ pub use backend::{
 };
 pub use callers::{ApiKey, Client, GrantType, Pkce, Quota, TokenReach};
 pub use certificate::{AlternativeName, CertificateName, CertificatePolicy, OwnCertificate};
+pub use claim_rule::{ClaimRule, ClaimValue};
 pub use client_role::{ClientRole, IssuerRole};
+pub use client_sources::{ApiKeyHeader, ClientScheme, ClientSource, SchemedHeader, SecretHeader};
 pub use cors::Cors;
 pub use direct_response::{Respond, RouteRedirect};
 pub use error_body::{ErrorBody, StatusMatch, Statuses};
@@ -69,8 +73,7 @@ pub use servers::{
 };
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
 pub use trusted::{
-    AcceptedAudiences, ClaimRule, ClaimValue, IssuerNames, Jwks, JwksFile, KeyRefresh, NoAudience, PemKeys,
-    SignatureAlgorithm, TrustedIssuer,
+    AcceptedAudiences, IssuerNames, Jwks, JwksFile, KeyRefresh, NoAudience, PemKeys, SignatureAlgorithm, TrustedIssuer,
 };
 
 /// The configuration of wicketgate. A secret is never written here: use `{file: PATH}` or `{env: NAME}`.

@@ -36,6 +36,8 @@ struct LookedUp {
     learned: LookupResult,
     /// [`Refusal::StateUnavailable`] where the store was away and the route only observes.
     failed: Option<Refusal>,
+    /// The time that a client must wait before it tries its secret again, in seconds.
+    retry_after: Option<u64>,
 }
 
 impl Gateway {
@@ -63,9 +65,10 @@ impl Gateway {
         }
         let asks_for_proof = route.requirements.proof != DpopRequirement::None;
         let proof = if asks_for_proof { dpop::proof(call, unix_seconds(SystemTime::now())) } else { None };
-        let caller = self.admit(route, call, proof.as_ref(), record).await.map_err(|refusal| match refusal {
+        let admitted = self.admit(route, call, proof.as_ref(), record).await;
+        let caller = admitted.map_err(|refused| match refused.refusal {
             Refusal::Scope => Refused::of_scopes(&route.requirements.scopes),
-            refusal => refusal.into(),
+            _ => refused.challenged_by(route.requirements.client_sources.as_deref()),
         })?;
         if let Some(Ok(proof)) = &proof {
             let owner = dpop::owner_of(&caller, call);
@@ -90,34 +93,44 @@ impl Gateway {
         call: &Call<'_>,
         proof: Option<&Result<Proof, DpopFault>>,
         record: &mut Record,
-    ) -> Result<Caller, Refusal> {
+    ) -> Result<Caller, Refused> {
         let mut looked_up: Option<Box<LookedUp>> = None;
         let decided = loop {
             let learned = looked_up.as_ref().map(|known| known.learned.clone()).unwrap_or_default();
             match self.check(route, call, proof, learned, record) {
                 // Rare: this process has not seen the session lately, or a key.
                 Err(Undecided::Pending(ask)) => {
-                    Box::pin(self.look_up(ask, route, looked_up.get_or_insert_default())).await?;
+                    Box::pin(self.look_up(ask, (route, call), record, looked_up.get_or_insert_default())).await?;
                 }
                 Err(Undecided::Refused(refusal)) => break Err(refusal),
                 Ok(caller) => break Ok(caller),
             }
         };
-        if let Some(looked_up) = looked_up {
-            record.observed = looked_up.failed.or(record.observed);
-        }
-        decided
+        let Some(looked_up) = looked_up else { return decided.map_err(Refused::from) };
+        record.observed = looked_up.failed.or(record.observed);
+        decided.map_err(|refusal| Refused { retry_after: looked_up.retry_after, ..refusal.into() })
     }
 
-    /// Asks the issuer for its keys, or the store for a session.
+    /// Asks the issuer for its keys, or the store for a session, or proves a client by its secret.
     ///
     /// # Errors
     /// [`Refusal::StateUnavailable`] where the store is away, unless the route only observes.
-    async fn look_up(&self, ask: PendingLookup, route: &Route, into: &mut LookedUp) -> Result<(), Refusal> {
+    async fn look_up(
+        &self,
+        ask: PendingLookup,
+        (route, call): (&Route, &Call<'_>),
+        record: &mut Record,
+        into: &mut LookedUp,
+    ) -> Result<(), Refusal> {
         match ask {
             PendingLookup::Issuer(keys) => {
                 keys.ask().await;
                 into.learned.keys = true;
+            }
+            PendingLookup::ClientSecret => {
+                let proved = self.prove_basic_caller(call, record).await;
+                into.retry_after = proved.as_ref().err().and_then(|refused| refused.retry_after);
+                into.learned.client = Some(proved.map_err(|refused| refused.refusal));
             }
             PendingLookup::ClientIssuer(keys) => {
                 keys.ask().await;
@@ -194,7 +207,8 @@ impl Gateway {
 }
 
 /// CSRF protection: a call that changes something, and for which nothing but a cookie speaks, must come from the
-/// company's own pages. A strange page can send neither a client's token nor an API key.
+/// company's own pages. A strange page can send neither a client's token nor an API key. A browser also sends an id and a
+/// secret by `Basic` along, once it has them: they speak for nobody beside a cookie, and alone not from a strange page.
 fn comes_from_own_site(
     route: &Route,
     caller: &Caller,
@@ -202,11 +216,20 @@ fn comes_from_own_site(
     opens_websocket: bool,
     record: &mut Record,
 ) -> Result<(), Refusal> {
-    let by_cookie_alone = caller.by_cookie && caller.client.is_none() && caller.api_key.is_none();
+    let headers = &call.parts.headers;
+    let by_basic = route.requirements.client_sources.as_ref().is_some_and(|sources| sources.is_by_basic(headers));
+    let by_cookie_alone = caller.by_cookie && (caller.client.is_none() || by_basic) && caller.api_key.is_none();
+    let by_basic_alone = by_basic && caller.customer.is_none() && caller.api_key.is_none();
+    let (site, host) = (&call.policy.own_site, &call.head.host);
     let is_harmless = || {
         !csrf::changes_something(&call.parts.method) && !csrf::opens_websocket(&call.parts.headers) && !opens_websocket
     };
-    if !by_cookie_alone || is_harmless() || csrf::is_own(&call.policy.own_site, &call.head.host, &call.parts.headers) {
+    let is_foreign = match (by_cookie_alone, by_basic_alone) {
+        (true, _) => !is_harmless() && !csrf::is_own(site, host, headers),
+        (false, true) => !is_harmless() && csrf::is_strange(site, host, headers),
+        (false, false) => false,
+    };
+    if !is_foreign {
         return Ok(());
     }
     if route.enforce {

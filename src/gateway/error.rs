@@ -1,12 +1,14 @@
 //! The response to a refusal: the one table from refusals to status codes, codes and messages.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::websocket_protocol::{VERSION, WEBSOCKET};
+use crate::auth::ClientSources;
 use crate::config::error_template::ErrorValues;
 use crate::policy::error_bodies::ErrorBodies;
 use crate::refusal::{ApiKeyFault, DpopFault, Refusal, TokenFault};
@@ -74,6 +76,26 @@ impl Refused {
         Self::with(Detail::Limit(limit), Refusal::BodyTooLarge)
     }
 
+    /// The same with the challenges of a route that takes clients' secrets too.
+    pub(super) fn challenged_by(self, sources: Option<&ClientSources>) -> Self {
+        use Refusal as R;
+        let is_about_client = matches!(
+            self.refusal,
+            R::NoCredential
+                | R::ClientToken(_)
+                | R::UnknownClient
+                | R::WrongClientSecret
+                | R::ClientAuthenticationMalformed
+        );
+        match sources.filter(|_| is_about_client) {
+            Some(ClientSources { bearer, challenges, .. }) => {
+                let challenges = Detail::Challenges { bearer: *bearer, others: Arc::clone(challenges) };
+                Self { detail: Some(Box::new(challenges)), ..self }
+            }
+            None => self,
+        }
+    }
+
     /// The row of the table, with the detail in its message.
     pub(super) fn row(&self) -> Row {
         use Refusal as R;
@@ -106,6 +128,7 @@ impl Refused {
             Detail::Available(scopes) => {
                 format!("A requested scope is not available to this client; available: {scopes}.")
             }
+            Detail::Challenges { .. } => return row,
             Detail::Grants(grants) => format!("The grant type is not supported; accepted: {grants}."),
         };
         Row { message: message.into(), ..row }
@@ -132,6 +155,13 @@ pub(crate) enum Detail {
     Limit(u64),
     /// The grant types that are accepted.
     Grants(Box<str>),
+    /// The ways in which the route takes clients: by token, and others.
+    Challenges {
+        /// By token.
+        bearer: bool,
+        /// The other challenges.
+        others: Arc<[HeaderValue]>,
+    },
 }
 
 /// Status, code and message of a refusal.
@@ -156,7 +186,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::AmbiguousRoute => (400, "400-01", "A header field or query parameter that chooses the route is ambiguous."),
         R::MalformedBody => (400, "400-01", "The request body is malformed: its framing or its encoding is broken."),
         R::CredentialRepeated => (400, "400-02", "A credential is sent more than once."),
-        R::CredentialConflict => (400, "400-02", "Two different customer credentials are sent."),
+        R::CredentialConflict => (400, "400-02", "Two different credentials are sent."),
         R::Json => (400, "400-03", "The body must be a JSON object without duplicate members."),
         R::ParameterMissing => (400, "400-04", "A parameter is missing."),
         R::ParameterRepeated => (400, "400-04", "A parameter is repeated or contradictory."),
@@ -270,7 +300,7 @@ pub(crate) fn response(refused: &Refused, request_id: &str, bodies: Option<&Erro
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type);
     if row.status == StatusCode::UNAUTHORIZED || refused.refusal == Refusal::Scope {
-        headers.insert(header::WWW_AUTHENTICATE, challenge(refused));
+        challenges(headers, refused);
     }
     if refused.refusal == Refusal::WebsocketVersion {
         headers.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
@@ -325,6 +355,22 @@ pub(super) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusC
 /// The challenges for an invalid DPoP proof, and for a token that does not match its scheme (RFC 9449 section 7.1).
 const INVALID_PROOF: &str = r#"DPoP error="invalid_dpop_proof", algs="ES256 ES384 EdDSA PS256 RS256""#;
 const INVALID_TOKEN: &str = r#"DPoP error="invalid_token", algs="ES256 ES384 EdDSA PS256 RS256""#;
+
+/// Writes the challenges of a 401, and of a 403 for want of a scope: one line for each.
+fn challenges(headers: &mut HeaderMap, refused: &Refused) {
+    let Some(Detail::Challenges { bearer, others }) = refused.detail.as_deref() else {
+        headers.insert(header::WWW_AUTHENTICATE, challenge(refused));
+        return;
+    };
+    if *bearer {
+        let is_of_token = matches!(refused.refusal, Refusal::ClientToken(_));
+        let value = if is_of_token { challenge(refused) } else { HeaderValue::from_static("Bearer") };
+        headers.append(header::WWW_AUTHENTICATE, value);
+    }
+    for other in &**others {
+        headers.append(header::WWW_AUTHENTICATE, other.clone());
+    }
+}
 
 /// The challenge of a 401, and of a 403 for want of a scope (RFC 6750 section 3.1). Only refusals of the client's token
 /// say `Bearer`: OAuth clients renew theirs on that word.

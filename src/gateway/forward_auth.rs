@@ -141,7 +141,7 @@ impl Gateway {
         identifier::place(route, &caller, &mut call, record)?;
         let identity = call.parts.headers;
         let kept: Vec<HeaderName> =
-            route.forward.iter().map(|credential| headers::field_of(route, *credential)).collect();
+            route.forward.iter().flat_map(|credential| headers::fields_of(route, *credential)).cloned().collect();
         // What the route lets pass of claims is not in its own set.
         let goes = |endpoint: &ForwardAuth, name: &HeaderName| {
             endpoint.withholds(name) || (endpoint.is_claim_behind_envoy(name) && route.stripped.contains(name))

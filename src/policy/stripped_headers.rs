@@ -41,7 +41,8 @@ pub(super) fn credentials(raw: &Raw) -> FieldSet {
 pub(super) fn credential_fields(raw: &Raw) -> Vec<String> {
     let mut names = ["authorization", "customer-auth", "api-key"].map(ToOwned::to_owned).to_vec();
     for route in &raw.routes {
-        names.push(route.api_key_header.clone());
+        names.push(route.api_key_header.name().to_owned());
+        names.extend(route.client_headers().map(str::to_owned));
         for place in route.customer_token_sources.iter().flatten() {
             if let raw::CustomerTokenSource::Header(header) = place {
                 names.push(header.name.clone());

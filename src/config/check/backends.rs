@@ -233,7 +233,8 @@ impl Check<'_> {
                 CustomerTokenSource::Header(header) => Some(header.name.clone()),
                 _ => None,
             });
-            placed.chain(shown).chain([route.api_key_header.clone()])
+            let of_clients = route.client_headers().map(str::to_owned);
+            placed.chain(shown).chain(of_clients).chain([route.api_key_header.name().to_owned()])
         });
         let of_backends = raw.backends.values().filter_map(|backend| match &backend.authorization {
             Some(BackendAuthorization::Header(credential)) => Some(credential.name.clone()),

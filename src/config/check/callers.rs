@@ -11,6 +11,7 @@ impl Check<'_> {
     pub(super) fn callers(&mut self) {
         let raw = self.raw;
         self.clients();
+        self.header_secrets();
         self.api_keys();
 
         for (index, issuer) in raw.trusted_issuers.iter().enumerate() {
@@ -40,7 +41,7 @@ impl Check<'_> {
     }
 
     /// The value of an entry that may have its times behind it.
-    fn dated<'t>(&mut self, at: &str, text: &'t str) -> &'t str {
+    pub(super) fn dated<'t>(&mut self, at: &str, text: &'t str) -> &'t str {
         match Validity::parse(text) {
             Ok(dated) if dated.from > 0 => {
                 self.add(at, "hashes and digests have no `from`: they are accepted at once", "remove it");

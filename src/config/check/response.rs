@@ -168,7 +168,8 @@ impl Check<'_> {
         let mut set = FieldSet::default();
         ["authorization", "customer-auth", "api-key"].iter().for_each(|name| set.insert(name));
         for route in &self.raw.routes {
-            set.insert(&route.api_key_header);
+            set.insert(route.api_key_header.name());
+            route.client_headers().for_each(|name| set.insert(name));
             for place in route.customer_token_sources.iter().flatten() {
                 if let CustomerTokenSource::Header(header) = place {
                     set.insert(&header.name);

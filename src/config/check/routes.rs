@@ -89,9 +89,8 @@ impl Check<'_> {
             self.customer_token_sources(at, route, places);
         }
         self.destination(at, route);
-        if let Some((message, help)) = grammar::header_fault(&route.api_key_header, &["api-key"]) {
-            self.add(&format!("{at}.api_key_header"), message, help);
-        }
+        self.api_key_header(at, route);
+        self.client_sources(at, route);
         self.errors(&format!("{at}.errors"), &route.errors);
         if let Some(rules) = route.retry.rules() {
             self.retries(&format!("{at}.retry"), rules);
@@ -240,7 +239,7 @@ impl Check<'_> {
                     }
                 }
                 CustomerTokenSource::Body(pointer) => self.pointer(&format!("{at}.body"), pointer),
-                CustomerTokenSource::Bearer(true) if route.require.contains(&Requirement::Client) => {
+                CustomerTokenSource::Bearer(true) if route.takes_client_in_authorization() => {
                     let message = "`Authorization: Bearer` cannot hold both the customer's and the client's token";
                     self.add(&at, message, "remove `bearer`, or remove client from `require`");
                 }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::super::diagnostic::Suggestions;
-use super::super::raw::{IssuerRole, Requirement, Route, TrustedIssuer};
+use super::super::raw::{ClientScheme, IssuerRole, Requirement, Route, TrustedIssuer};
 use super::super::{Config, Warning};
 use super::shown;
 use crate::plural::counted;
@@ -73,7 +73,7 @@ pub(in crate::config) fn routes(config: &Config) -> Vec<Warning> {
         if is_of_client && !route.accepts_own(raw) {
             let message = "this route requires `client`, and none of `issuers` issues such tokens";
             warn("issuers", message.to_owned(), "add one whose `for` has client");
-        } else if is_of_client && (raw.access_token.is_none() || raw.clients.is_empty()) {
+        } else if is_of_client && (raw.clients.is_empty() || raw.access_token.is_none() && !takes_secrets(route)) {
             let message = "this route requires `client`, and no `access_token` gives one of `clients` a token";
             warn("require", message.to_owned(), "add both, or remove the route");
         }
@@ -163,6 +163,10 @@ pub(in crate::config) fn parts(config: &Config) -> Vec<Warning> {
         config.warning(&format!("readiness.require[{index}]"), message, "remove it, or correct the name")
     };
     parts.map(warning).collect()
+}
+
+fn takes_secrets(route: &Route) -> bool {
+    route.takes_client_by(ClientScheme::Basic) || route.client_headers().next().is_some()
 }
 
 fn is_accepted(route: &Route, issuer: &TrustedIssuer) -> bool {

@@ -19,6 +19,11 @@ pub struct Client {
     /// The hashes of its secrets; several may be valid at once. Made by `wicketgate new client-secret`, or of another
     /// kind: bcrypt, scrypt, PBKDF2, SHA-crypt. An old one ends by itself with ` until 2026-12-01T00:00:00Z` behind it.
     pub secrets: Option<Vec<String>>,
+    /// Hex SHA-256 of secrets that it shows in a header of its own on routes whose `client_from` names one; several may be
+    /// valid at once. Made by `wicketgate new header-secret`. An old one ends by itself with ` until
+    /// 2026-12-01T00:00:00Z` behind it.
+    #[serde(default)]
+    pub header_secrets: Vec<String>,
     /// The public keys of its assertions (`private_key_jwt`, RFC 7523): the https address of its JWK set, {file: PATH},
     /// or {pem: PATH}.
     pub jwks: Option<Jwks>,
@@ -157,7 +162,8 @@ impl Client {
     /// Whether it has a way to authenticate itself.
     pub fn can_authenticate(&self) -> bool {
         let by_certificate = self.tls_client_auth.is_some() || !self.certificates.is_empty();
-        self.secrets.is_some() || self.jwks.is_some() || by_certificate
+        let by_secret = self.secrets.is_some() || !self.header_secrets.is_empty();
+        by_secret || self.jwks.is_some() || by_certificate
     }
 
     /// The signature algorithms of its assertions.

@@ -314,6 +314,21 @@ impl Default for Exchange {
     }
 }
 
+impl Default for AccessToken {
+    fn default() -> Self {
+        Self {
+            path: default_token_path(),
+            lifetime: default_lifetime(),
+            number_style: NumberStyle::default(),
+            limits: default_name_limits(),
+            attempts: Attempts::default(),
+            claims: Vec::new(),
+            cors: None,
+            exchange: Exchange::default(),
+        }
+    }
+}
+
 fn default_token_path() -> String {
     "/oauth/access_token".to_owned()
 }

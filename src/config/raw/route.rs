@@ -4,8 +4,10 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::client_sources::{default_api_key_header, default_client_sources};
 use super::{
-    Cors, ErrorBody, FieldRules, Matcher, Respond, ResponseRules, RouteRedirect, StatusMatch, WeightedBackend,
+    ApiKeyHeader, ClientScheme, ClientSource, Cors, ErrorBody, FieldRules, Matcher, Respond, ResponseRules,
+    RouteRedirect, StatusMatch, WeightedBackend,
 };
 use crate::config::scalar::{Duration, Network, Rate, Size};
 
@@ -45,9 +47,13 @@ pub struct Route {
     /// This route is open to everyone. Needed where `require` is empty.
     #[serde(default)]
     pub public: bool,
-    /// The header of the API key.
+    /// The header of the API key: its name, or {name: Authorization, scheme: `ApiKey`}.
     #[serde(default = "default_api_key_header")]
-    pub api_key_header: String,
+    pub api_key_header: ApiKeyHeader,
+    /// Places of the client's credential: an access token (`bearer`), its id and secret (`basic`), or a secret in a
+    /// header of its own. A call shows one of them.
+    #[serde(default = "default_client_sources")]
+    pub client_from: Vec<ClientSource>,
     /// Required audience of the client's token. Default: `issuer.audience`, and the `audiences` of a trusted issuer for its
     /// system tokens.
     pub audience: Option<String>,
@@ -128,8 +134,25 @@ pub struct Route {
     pub rewrite: Option<Rewrite>,
 }
 
-fn default_api_key_header() -> String {
-    "api-key".to_owned()
+impl Route {
+    /// Whether clients may show a credential by this scheme of `Authorization`.
+    pub fn takes_client_by(&self, scheme: ClientScheme) -> bool {
+        self.client_from.contains(&ClientSource::Scheme(scheme))
+    }
+
+    /// Whether clients may show a credential in `Authorization`.
+    pub fn takes_client_in_authorization(&self) -> bool {
+        let is_scheme = |source: &ClientSource| matches!(source, ClientSource::Scheme(_));
+        self.require.contains(&Requirement::Client) && self.client_from.iter().any(is_scheme)
+    }
+
+    /// The headers in which clients may show a secret.
+    pub fn client_headers(&self) -> impl Iterator<Item = &str> {
+        self.client_from.iter().filter_map(|source| match source {
+            ClientSource::Header(place) => Some(place.header.as_str()),
+            ClientSource::Scheme(_) => None,
+        })
+    }
 }
 
 /// A path: a prefix of whole segments, exactly one, or all that a regular expression matches.

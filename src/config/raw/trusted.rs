@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::client_role::default_roles;
-use super::{ClientRole, FilePath, IssuerRole, ProviderLogout, SecretRef, SecurityEvents};
+use super::{ClaimRule, ClientRole, FilePath, IssuerRole, ProviderLogout, SecretRef, SecurityEvents};
 use crate::config::scalar::Duration;
 
 /// An issuer of tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`.
@@ -211,34 +211,6 @@ impl Default for KeyRefresh {
             strict: false,
         }
     }
-}
-
-/// Condition on a claim: exactly one of these.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub enum ClaimRule {
-    /// This value, of the same type.
-    Equals(ClaimValue),
-    /// One of these values.
-    OneOf(Vec<ClaimValue>),
-    /// A list with this value in it, or a text of words with this one among them.
-    Contains(ClaimValue),
-    /// Anything: `present: true`.
-    Present(bool),
-    /// Not there at all: `absent: true`.
-    Absent(bool),
-}
-
-/// A value of a claim.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum ClaimValue {
-    /// A text.
-    Text(String),
-    /// true or false.
-    Flag(bool),
-    /// A whole number.
-    Number(u64),
 }
 
 /// A signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 9864). `EdDSA` and `Ed25519` are two names of one.

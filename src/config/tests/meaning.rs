@@ -1,6 +1,6 @@
 //! Checks across sections: names, lists, combinations.
 
-use super::{Case, MAXIMAL, SHIPPED, assert_fine, assert_said, edited, only_problem, problems, read};
+use super::{Case, MAXIMAL, SHIPPED, assert_fine, assert_said, assert_warned, edited, only_problem, problems, read};
 use crate::config::scalar::Duration;
 
 #[test]
@@ -238,7 +238,6 @@ fn a_client_proves_itself_by_something_and_never_by_what_others_can_make() {
     assert_said(
         text,
         &[
-            ("jwks: https://b.example/keys", "scopes: []", "clients[0]", "nothing says how"),
             ("https://b.example/keys", "http://b.example/keys", "clients[0].jwks", "changed on their way"),
             (
                 "issuer: { url: https://a.example, audience: a, signing_keys: keys }",
@@ -249,6 +248,8 @@ fn a_client_proves_itself_by_something_and_never_by_what_others_can_make() {
             ("public: true", "public: true, audience: a", "routes[0].audience", "does not require `client`"),
         ],
     );
+    // Whoever takes a stolen key out is not kept from it.
+    assert_warned(text, &[("jwks: https://b.example/keys", "scopes: []", "clients[0]", "nothing says how")]);
     assert_fine(text, &[("https://b.example/keys", "http://127.0.0.1:9001/keys")]);
     assert_fine(text, &[("https://b.example/keys", "http://b.example/keys, danger_plaintext: true")]);
 }

@@ -2,6 +2,7 @@
 //! each method.
 
 mod assertion;
+mod basic_caller;
 mod certificate;
 mod secret;
 mod verified_secrets;

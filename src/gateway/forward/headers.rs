@@ -68,7 +68,7 @@ pub fn prepare_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
     let may_pass = |name: &HeaderName| stripped.lets_trailer_pass(name);
     let trailers = if passage.is_chunked { announced_trailers(headers, may_pass) } else { None };
     let kept_credential =
-        |name: &HeaderName| route.forward.iter().any(|credential| *name == field_of(route, *credential));
+        |name: &HeaderName| route.forward.iter().any(|credential| fields_of(route, *credential).any(|it| it == name));
     // The announced length holds for the body that is sent on, and is written anew where it can be written otherwise.
     let is_malformed = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes().starts_with(b"0"));
     fields::remove_hop_by_hop(headers, kept_credential, |name| {
@@ -110,13 +110,19 @@ fn ask_plainly(headers: &mut HeaderMap) {
     }
 }
 
-/// The header field of a credential.
-pub(crate) fn field_of(route: &Route, credential: Requirement) -> HeaderName {
-    match credential {
-        Requirement::Client => header::AUTHORIZATION,
-        Requirement::Customer => CUSTOMER_AUTH,
-        Requirement::ApiKey => route.requirements.api_key_header.0.clone(),
-    }
+static AUTHORIZATION_FIELD: HeaderName = header::AUTHORIZATION;
+static CUSTOMER_FIELD: HeaderName = CUSTOMER_AUTH;
+
+/// The header fields of a credential.
+pub(crate) fn fields_of(route: &Route, credential: Requirement) -> impl Iterator<Item = &HeaderName> {
+    let (field, others): (&HeaderName, &[HeaderName]) = match credential {
+        Requirement::Client => {
+            (&AUTHORIZATION_FIELD, route.requirements.client_sources.as_ref().map_or(&[], |it| &it.headers))
+        }
+        Requirement::Customer => (&CUSTOMER_FIELD, &[]),
+        Requirement::ApiKey => (&route.requirements.api_key_header.name, &[]),
+    };
+    std::iter::once(field).chain(others)
 }
 
 /// The announced trailers that may pass; without the announcement none are sent on.

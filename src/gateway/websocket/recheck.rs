@@ -78,6 +78,7 @@ impl Gateway {
             asks_upgrade: true,
             is_asked_about: false,
         };
-        self.admit(route, &call, handshake.proof.as_ref(), record).await.map(drop)
+        let admitted = self.admit(route, &call, handshake.proof.as_ref(), record).await;
+        admitted.map(drop).map_err(|refused| refused.refusal)
     }
 }

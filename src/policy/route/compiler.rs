@@ -9,7 +9,7 @@ use http::{HeaderName, Method};
 use super::own_addresses::OwnAddresses;
 use super::weighted::WeightedBackends;
 use super::{CallLimit, Placement, QueryParameter, Route, StatusRetry, Websocket};
-use crate::auth::{ApiKeyHeader, CustomerTokenSource, DpopRequirement, Requirements};
+use crate::auth::{ApiKeyHeader, ClientSources, CustomerTokenSource, DpopRequirement, Requirements};
 use crate::backend::Backend;
 use crate::config::raw::{self, RateLimit, Requirement};
 use crate::config::{Config, Problems, scalar};
@@ -248,11 +248,21 @@ fn own_cookies(session: Option<&raw::Cookie>, sources: &[CustomerTokenSource]) -
 }
 
 fn api_key_header(route: &raw::Route, report: &mut Report<'_>) -> Option<ApiKeyHeader> {
-    let header = HeaderName::from_bytes(route.api_key_header.as_bytes()).ok();
-    if header.is_none() {
-        report("api_key_header", format!("`{}` is not a header name", route.api_key_header), "write it like X-Api-Key");
+    let header = &route.api_key_header;
+    let name = HeaderName::from_bytes(header.name().as_bytes()).ok();
+    if name.is_none() {
+        report("api_key_header", format!("`{}` is not a header name", header.name()), "write it like X-Api-Key");
     }
-    header.map(ApiKeyHeader)
+    name.map(|name| ApiKeyHeader { name, scheme: header.scheme().map(str::to_owned) })
+}
+
+/// The places of the client's credential; `None` for the usual one.
+fn client_sources(route: &raw::Route) -> Option<Box<ClientSources>> {
+    let takes = |scheme| route.takes_client_by(scheme);
+    let (bearer, basic) = (takes(raw::ClientScheme::Bearer), takes(raw::ClientScheme::Basic));
+    let headers: Vec<HeaderName> = route.client_headers().filter_map(|name| name.parse().ok()).collect();
+    let is_usual = bearer && !basic && headers.is_empty();
+    (!is_usual).then(|| Box::new(ClientSources::new(bearer, basic, headers)))
 }
 
 fn response_rules(route: &raw::Route, report: &mut Report<'_>) -> Option<Box<ResponseRules>> {
@@ -279,6 +289,7 @@ fn requirements(
         customer: requires(Requirement::Customer),
         api_key: requires(Requirement::ApiKey),
         api_key_header,
+        client_sources: client_sources(route),
         audience: audience(raw, route),
         is_audience_set: route.audience.is_some() || route.audience_apart(raw).is_some(),
         issuers: trusted_issuers::numbers_of(raw, &route.issuers),

@@ -1,7 +1,7 @@
 //! System tokens of the company's provider: `trusted_issuers[].for`.
 
 use crate::auth::dpop::Proof;
-use crate::forward_auth::decisions::asked_with;
+use crate::forward_auth::decisions::{asked_with, plainly, question};
 use crate::harness::client::tls;
 use crate::harness::client_certificates::Caller;
 use crate::harness::config::{API_KEY, OTHER_API_KEY};
@@ -425,16 +425,7 @@ fn another_proxy_is_told_that_a_system_token_is_good() {
     let key = TokenKey::generate();
     let (_backend, gateway, plain) =
         asked_with(|config| of_provider(with_client(config), &key, role(json!(["client"]))));
-    let ask = |token: &str| {
-        let mut connection = Connection::plain(plain);
-        let request = Request::new(plain, "GET", "/_wicketgate/auth")
-            .header("X-Forwarded-Method", "GET")
-            .header("X-Forwarded-Proto", "https")
-            .header("X-Forwarded-Host", "localhost")
-            .header("X-Forwarded-Uri", "/system/x")
-            .bearer(token);
-        request.send_on(&mut connection).status
-    };
+    let ask = |token: &str| plainly(&question(plain, "GET", "/system/x").bearer(token)).status;
     assert_eq!(ask(&system(&key, SYSTEM)), 200);
     assert_eq!(ask(&customer(&key, SYSTEM)), 401);
     drop(gateway);

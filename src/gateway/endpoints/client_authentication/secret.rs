@@ -50,6 +50,11 @@ impl SecretCredential {
         if agrees { Ok(shown) } else { Err(Refusal::ClientAuthentication.into()) }
     }
 
+    /// Reads `Authorization` where nothing else names a client; `None` for what is not Basic with an id and a secret.
+    pub(super) fn from_field(field: &HeaderValue) -> Option<Self> {
+        basic(field)
+    }
+
     /// Reads the form.
     ///
     /// # Errors
