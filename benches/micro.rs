@@ -14,6 +14,7 @@ use serde_json::json;
 use wicketgate::auth::attribution::Attribution;
 use wicketgate::auth::credentials::api_key::{ApiKeys, digest};
 use wicketgate::auth::credentials::cookie::CookieKeys;
+use wicketgate::auth::jwt::jws::LONGEST_TOKEN;
 use wicketgate::auth::jwt::signing_keys::{NewKey, SigningKeys};
 use wicketgate::auth::jwt::{TokenKind, Verifier};
 use wicketgate::auth::token_cache::VerifiedTokens;
@@ -162,6 +163,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
             proof: None,
+            longest_token: LONGEST_TOKEN,
             verified: &mut verified,
             state: &state,
             ask: None,
@@ -210,6 +212,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
             proof: None,
+            longest_token: LONGEST_TOKEN,
             verified: &mut verified,
             state: &state,
             ask: None,
