@@ -14,6 +14,7 @@ use serde_json::json;
 use wicketgate::auth::attribution::Attribution;
 use wicketgate::auth::credentials::api_key::{ApiKeys, digest};
 use wicketgate::auth::credentials::cookie::CookieKeys;
+use wicketgate::auth::jwt::jws::LONGEST_TOKEN;
 use wicketgate::auth::jwt::signing_keys::{NewKey, SigningKeys};
 use wicketgate::auth::jwt::{TokenKind, Verifier};
 use wicketgate::auth::redirect_uris::RedirectUris;
@@ -169,6 +170,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
             proof: None,
+            longest_token: LONGEST_TOKEN,
             verified: &mut verified,
             state: &state,
             ask: None,
@@ -218,6 +220,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
             proof: None,
+            longest_token: LONGEST_TOKEN,
             verified: &mut verified,
             state: &state,
             ask: None,

@@ -22,6 +22,9 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate id for --config gatewa
 /// The file, beside the state, to which each trace adds a line.
 const AUDIT: &str = "audit.jsonl";
 
+/// Issuers that a message names.
+const SHOWN: usize = 20;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Id {
     /// Print the identifiers of customers, by their subjects on standard input, one per line.
@@ -183,7 +186,10 @@ impl Mapper {
         if let (Some(named), None) = (&world.issuer, found) {
             let names: Vec<&str> =
                 known.iter().map(|known| known.issuer.first().unwrap_or(&known.tenant).as_str()).collect();
-            bail!("`{named}` is no issuer of customers here: there are {}", names.join(", "));
+            let more = names.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            let shown = names[..names.len().min(SHOWN)].join(", ");
+            bail!("`{named}` is no issuer of customers here: there are {shown}{more}");
         }
         let issuer = found.map(|found| found.tenant.clone());
         let is_pairwise = world.backend.is_some();

@@ -318,7 +318,7 @@ fn the_audience_must_be_ours_exactly() {
 }
 
 #[test]
-fn a_subject_is_text_that_can_stand_in_a_header() {
+fn a_subject_is_a_text_or_a_whole_number_that_can_stand_in_a_header() {
     let partner = TokenKey::generate();
     let (backend, gateway) = world_with(|c| c.trust(PARTNER, &partner));
     let header = json!({"alg": "ES256", "typ": "JWT", "kid": "partner-1"});
@@ -326,7 +326,7 @@ fn a_subject_is_text_that_can_stand_in_a_header() {
         partner
             .sign(&header, &json!({"iss": PARTNER, "aud": "legacy-api", "sub": sub, "iat": now(), "exp": now() + 600}))
     };
-    for sub in [json!(""), json!(1), json!(null), json!({}), json!(["a"]), json!(true)] {
+    for sub in [json!(""), json!(1.0), json!(null), json!({}), json!(["a"]), json!(true)] {
         let shown = sub.to_string();
         refused(&gateway, &shown, &token(sub));
     }

@@ -60,7 +60,7 @@ fn a_logout_ends_every_session_whose_cookie_it_shows() {
 fn a_logout_that_cannot_read_the_token_is_no_success() {
     let (_backend, gateway) = world();
     let (token, other) = (gateway.login(ALICE), gateway.login(ALICE));
-    for value in [token.clone(), format!("JWT  {token}"), format!("Bearer {token}"), format!("JWT {token}\u{fc}")] {
+    for value in [token.clone(), format!("JWT\t{token}"), format!("Bearer {token}"), format!("JWT {token}\u{fc}")] {
         logout(&gateway).header("customer-auth", &value).send().expect(401, "");
     }
     logout(&gateway).customer(&token).customer(&other).send().expect(400, "400-02");

@@ -2,7 +2,7 @@
 
 use super::claims::word;
 use crate::auth::dpop::Proof;
-use crate::forward_auth::decisions::asked;
+use crate::forward_auth::decisions::{asked, plainly, question};
 use crate::harness::keys::{TokenKey, base64};
 use crate::harness::*;
 
@@ -107,12 +107,7 @@ fn a_client_secret_by_basic_may_stand_behind_several_spaces_at_every_endpoint() 
 fn another_proxy_that_asks_passes_the_spaces_on() {
     let (_backend, gateway, plain) = asked();
     let token = gateway.client_token();
-    let ask = |value: &str| {
-        let request = Request { address: plain, ..gateway.get("/_wicketgate/auth") };
-        let request = request.header("X-Original-URL", "https://localhost/system/x").header("X-Original-Method", "GET");
-        let bytes = request.header("Authorization", value).bytes();
-        Connection::plain(plain).exchange(&bytes).unwrap().status
-    };
+    let ask = |value: &str| plainly(&question(plain, "GET", "/system/x").header("Authorization", value)).status;
     for spaces in SPACES {
         assert_eq!(ask(&format!("bearer{spaces}{token}")), 200);
     }
