@@ -124,8 +124,14 @@ fn public_members(key: &Value) -> Option<Map<String, Value>> {
     };
     names
         .iter()
-        .map(|name| Some(((*name).to_owned(), members.get(*name).filter(|value| value.is_string())?.clone())))
+        .map(|name| Some(((*name).to_owned(), members.get(*name).filter(|value| is_plain(value))?.clone())))
         .collect()
+}
+
+/// Returns whether a value is a text without padding, blanks and the letters of standard base64: a key has one thumbprint.
+fn is_plain(value: &Value) -> bool {
+    let is_letter = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_');
+    value.as_str().is_some_and(|text| text.bytes().all(is_letter))
 }
 
 /// The thumbprint of a public key of which nothing but the required members is left, in the order of their names

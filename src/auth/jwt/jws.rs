@@ -68,7 +68,7 @@ impl<'a> Jws<'a> {
     /// own may speak (RFC 9449 section 4.2). A `kid` is ignored, for there is nothing to choose.
     ///
     /// # Errors
-    /// As [`Jws::parse`], and [`TokenFault::Malformed`] where there is no key.
+    /// As [`Jws::parse`], also where it names another key, and [`TokenFault::Malformed`] where there is no key.
     pub fn parse_with_key(token: &'a str) -> Result<(Self, Value), TokenFault> {
         let malformed = TokenFault::Malformed;
         let (header, rest) = token.split_once('.').ok_or(malformed)?;
@@ -77,6 +77,9 @@ impl<'a> Jws<'a> {
         }
         let members = BASE64.decode(header).ok().and_then(|header| Members::parse(&header)).ok_or(malformed)?;
         let key = members.get("jwk").cloned().ok_or(malformed)?;
+        if ["jku", "x5u", "x5c"].iter().any(|name| members.get(name).is_some()) {
+            return Err(TokenFault::HeaderNotAllowed);
+        }
         let header = Header::of(&members)?;
         let (payload, signature) = rest.split_once('.').ok_or(malformed)?;
         let decode = |part: &str| BASE64.decode(part).map_err(|_| malformed);

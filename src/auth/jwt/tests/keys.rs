@@ -141,7 +141,7 @@ fn a_certificate_names_its_key() {
     let bench = Bench::new();
     let sha1 = digest(&SHA1_FOR_LEGACY_USE_ONLY, b"certificate");
     let sha256 = digest(&SHA256, b"certificate");
-    let (x5t, x5t_s256) = (BASE64.encode(&sha1), BASE64.encode(&sha256));
+    let (x5t, x5t_s256) = (BASE64.encode(sha1), BASE64.encode(sha256));
     let hex = crate::hex::hex(sha1.as_ref());
     let own = bench.issuer.ed_jwk();
     let other = with(&with(&Issuer::new().ed_jwk(), "kid", json!("other")), "x5t", json!(BASE64.encode([7; 20])));
