@@ -459,6 +459,17 @@ fn while_the_keys_of_the_issuer_cannot_be_had_the_answer_is_503() {
     oauth_error(answer, 503, "temporarily_unavailable");
 }
 
+#[test]
+fn an_oauth_library_exchanges_a_customers_token_and_hands_it_in_as_an_assertion() {
+    let key = TokenKey::generate();
+    let (_backend, gateway) = trusting(&key, |c| c);
+    let ca = gateway.files.path.join("certs/ca.pem");
+    let base = format!("https://localhost:{}", gateway.address.port());
+    let theirs = token(&key, "partner-1", ISSUER, "ann");
+    let args = [&base, ca.to_str().unwrap(), CLIENT.name, CLIENT.secret, &theirs, "/both/x"];
+    assert_eq!(python::python("oauth_exchange_client.py", &args).trim(), "ok");
+}
+
 on_both_stores! {
     an_exchanged_token_ends_with_the_token_that_it_was_given_for
 }
