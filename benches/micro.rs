@@ -1,7 +1,7 @@
 //! Single steps of a request, so often that their instructions can be counted: `micro NAME TIMES`. Without arguments it
 //! lists the names. `make bench-micro` runs each under callgrind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use wicketgate::backend::admission::circuit_breaker::CircuitRule;
 use wicketgate::backend::endpoints::outlier_detection::OutlierDetection;
 use wicketgate::backend::endpoints::servers::{Rules, Servers};
 use wicketgate::backend::{Backend, SentHost};
-use wicketgate::config::raw::{Retry, TokenReach};
+use wicketgate::config::raw::{GrantType, Retry, TokenReach};
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};
 use wicketgate::fields::FieldSet;
 use wicketgate::gateway::forward::headers::{Passage, prepare_request};
@@ -131,15 +131,18 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
                 scopes: vec!["profile".to_owned()],
                 audiences: vec![AUDIENCE.to_owned()],
                 lifetime: None,
+                claims: BTreeMap::new(),
                 certificate: None,
                 certificate_bound: false,
                 tls_client_auth: None,
                 certificates: Vec::new(),
+                grant_types: GrantType::ALL.to_vec(),
                 introspect: TokenReach::All,
                 revoke: TokenReach::All,
             },
         )]),
         api_keys: ApiKeys::new([(digest(b"key"), key)]).map_err(|_| anyhow!("a key twice"))?,
+        audience: AUDIENCE.into(),
         deriver: Some(deriver),
         ..Authenticator::default()
     };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header;
 
-use super::form::{self, FORM, Form, MAX_FORM};
+use super::form::{self, FORM, Form, MAX_OAUTH_FORM};
 use super::lockout::{Attempt, Who};
 use crate::auth::Client;
 use crate::auth::tls::certificate::Certificate;
@@ -124,7 +124,7 @@ pub(super) async fn read_forms(call: &mut Call<'_>, record: &mut Record) -> Resu
     if !matches!(call.type_to_read()?.as_deref(), None | Some(FORM)) {
         return Err(Refused::of_types(&[FORM]));
     }
-    let body = call.read_body(MAX_FORM, record).await?;
+    let body = call.read_body(MAX_OAUTH_FORM, record).await?;
     Ok((query, Form::parse(&body)?))
 }
 

@@ -8,8 +8,11 @@ use zeroize::Zeroizing;
 /// The media type of forms.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Largest body of a login, logout or OAuth request, in bytes.
+/// Largest body of a login or logout, in bytes.
 pub(super) const MAX_FORM: u64 = 8 * 1024;
+
+/// Largest body of an OAuth request, in bytes: the longest token that a route takes, and as many credentials.
+pub(super) const MAX_OAUTH_FORM: u64 = 24 * 1024;
 
 /// The parameters of a form. Values may be secret: they are wiped when dropped.
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);

@@ -163,7 +163,7 @@ fn an_oauth_endpoint_that_is_asked_by_another_method_or_type_says_so_in_the_form
         }
         assert_eq!(gateway.request("HEAD", path).send().status, 405);
         error(&gateway.post(path).json("{}").send(), 400, "invalid_request");
-        let long = format!("{form}x={}", "y".repeat(10_000));
+        let long = format!("{form}x={}", "y".repeat(25_000));
         error(&gateway.post(path).form(&long).send(), 413, "invalid_request");
         error(&gateway.post(path).form("%ff=x").send(), 400, "invalid_request");
     }
