@@ -1,7 +1,7 @@
 //! Single steps of a request, so often that their instructions can be counted: `micro NAME TIMES`. Without arguments it
 //! lists the names. `make bench-micro` runs each under callgrind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -133,6 +133,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
                 scopes: vec!["profile".to_owned()],
                 audiences: vec![AUDIENCE.to_owned()],
                 lifetime: None,
+                claims: BTreeMap::new(),
                 certificate: None,
                 certificate_bound: false,
                 tls_client_auth: None,
@@ -147,6 +148,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
             },
         )]),
         api_keys: ApiKeys::new([(digest(b"key"), key)]).map_err(|_| anyhow!("a key twice"))?,
+        audience: AUDIENCE.into(),
         deriver: Some(deriver),
         ..Authenticator::default()
     };

@@ -115,6 +115,7 @@ fn world() -> World {
             own: Some(Verifier::own(TokenKind::Customer, US.to_owned(), audience.clone(), keys, SKEW)),
             trusted: trusts.then(|| (vec![THEM.to_owned()], trusted_issuer(trusted))).into_iter().collect(),
             clients: clients.iter().map(client).collect(),
+            audience: audience[0].as_str().into(),
             deriver: Some(deriver),
             ..Authenticator::default()
         }

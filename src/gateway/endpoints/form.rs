@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 /// The media type of forms.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Largest body of a login, logout or OAuth request, in bytes.
+/// Largest body of a login or logout, in bytes.
 pub(super) const MAX_FORM: u64 = 8 * 1024;
 
 /// The same where the body may carry a token.

@@ -64,7 +64,9 @@ fn without_customers_there_is_no_such_grant() {
         c.yaml["routes"].as_array_mut().unwrap().retain(|route| route["name"] != "key");
         c.without("/login").without("/identifier")
     });
-    oauth_error(ask(&gateway, "&assertion=x").send(), 400, "unsupported_grant_type");
+    let answer = ask(&gateway, "&assertion=x").send();
+    assert!(answer.json()["error_description"].as_str().unwrap().ends_with("accepted: client_credentials."));
+    oauth_error(answer, 400, "unsupported_grant_type");
     let metadata = gateway.get("/.well-known/oauth-authorization-server").send().ok().json();
     assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
 }

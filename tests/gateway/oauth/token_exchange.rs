@@ -459,6 +459,27 @@ fn while_the_keys_of_the_issuer_cannot_be_had_the_answer_is_503() {
     oauth_error(answer, 503, "temporarily_unavailable");
 }
 
+#[test]
+fn a_token_with_many_groups_is_exchanged_as_a_route_takes_it() {
+    let key = TokenKey::generate();
+    let (_backend, gateway) = trusting(&key, |c| c);
+    let groups: Vec<String> = (0..200).map(|number| format!("{number:036}")).collect();
+    let theirs = token_with(&key, "partner-1", ISSUER, "ann", |claims| claims["groups"] = json!(groups));
+    assert!(theirs.len() > 10_000);
+    assert_eq!((status(&gateway, &theirs), status(&gateway, &exchanged(&gateway, &theirs, ""))), (200, 200));
+}
+
+#[test]
+fn an_oauth_library_exchanges_a_customers_token_and_hands_it_in_as_an_assertion() {
+    let key = TokenKey::generate();
+    let (_backend, gateway) = trusting(&key, |c| c);
+    let ca = gateway.files.path.join("certs/ca.pem");
+    let base = format!("https://localhost:{}", gateway.address.port());
+    let theirs = token(&key, "partner-1", ISSUER, "ann");
+    let args = [&base, ca.to_str().unwrap(), CLIENT.name, CLIENT.secret, &theirs, "/both/x"];
+    assert_eq!(python::python("oauth_exchange_client.py", &args).trim(), "ok");
+}
+
 on_both_stores! {
     an_exchanged_token_ends_with_the_token_that_it_was_given_for
 }
