@@ -67,7 +67,7 @@
 //! | 10 | `forward_auth` | another proxy asks before it forwards: nginx `auth_request`, Traefik, Caddy; Envoy `ext_authz` by gRPC |
 //! | 9 | `forward` | the way to the backend and back: request headers (`X-Forwarded-*`, `Via`, tracing headers), signed backend assertion, JSON response filter |
 //! | 9 | `refusal_response` | responses to refused requests |
-//! | 8 | `endpoints` | own endpoints: login, logout, OAuth token, refresh, revoke, introspect, `/.well-known` (JWKS, metadata), client authentication, password hashing and its fair queue, lockout of attempts |
+//! | 8 | `endpoints` | own endpoints: login, logout, OAuth token, refresh, revoke, introspect, `/.well-known` (JWKS, metadata), logouts and security events that other issuers tell, client authentication, password hashing and its fair queue, lockout of attempts |
 //! | 8 | `exchange` | what one exchange carries between its steps |
 //! | 7 | `authorize` | authorization of a call: credentials, the DPoP header held against the request, CSRF, rate limits, named customer |
 //! | 7 | `backend_choice` | the caller's backend, on a route with several |

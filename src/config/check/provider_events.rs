@@ -19,10 +19,6 @@ impl Check<'_> {
             for (index, audience) in audiences.iter().enumerate() {
                 self.not_blank(&format!("{list}[{index}]"), audience);
             }
-            if issuer.jwks.is_none() && !issuer.discovery && issuer.secret.is_none() {
-                let message = "what the issuer tells is signed, and nothing says where its keys are";
-                self.add(&at, message, "add `jwks`, `discovery: true` or `secret`");
-            }
             if self.raw.identifier.is_none() {
                 let message = "what the issuer tells is about customers, and there is no `identifier`";
                 self.add(&at, message, "add `identifier` with its `key`");

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest;
+
 use crate::hex::hex;
-use crate::state::session::digest_of;
 
 /// The subject of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +60,7 @@ impl Subject {
     /// The name of those of another issuer's sessions that its tokens of this subject do not tell. The subject may be personal:
     /// only its digest is kept.
     pub fn unnamed_session_of(issuer: &str, subject: &str) -> Box<str> {
-        format!("{issuer} sub sha256 {}", hex(&digest_of(subject.as_bytes()))).into()
+        format!("{issuer} sub sha256 {}", hex(digest::digest(&digest::SHA256, subject.as_bytes()).as_ref())).into()
     }
 
     /// The tokens of a customer for this audience. An identifier contains no space, so that the two are told apart, and
