@@ -139,7 +139,6 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
                 tls_client_auth: None,
                 certificates: Vec::new(),
                 grant_types: vec![GrantType::ClientCredentials],
-                claims: Default::default(),
                 redirect_uris: RedirectUris::default(),
                 is_public: false,
                 requires_pkce: true,
@@ -167,7 +166,6 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
         let headers = &callers_headers[turn % callers];
         turn += 1;
         let mut context = AuthContext {
-            longest_token: 16 * 1024,
             now: NOW,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
@@ -217,7 +215,6 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
         let headers = &cookies[turn % cookies.len()];
         turn += 1;
         let mut context = AuthContext {
-            longest_token: 16 * 1024,
             now: NOW,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             certificate: None,
