@@ -10,6 +10,7 @@ mod customer;
 pub mod dpop;
 pub mod introspection;
 pub mod jwt;
+pub mod opaque_token;
 pub mod requirements;
 #[cfg(test)]
 mod tests;

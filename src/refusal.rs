@@ -50,6 +50,10 @@ pub enum TokenFault {
     Binding,
     /// Its account is gone, or has another password.
     Account,
+    /// Its issuer says that it is not good: it has expired, was revoked or was never issued (RFC 7662).
+    Inactive,
+    /// Its issuer cannot be asked, so nobody knows whether it is good.
+    Introspection,
 }
 
 /// Faults of an API key.
@@ -302,6 +306,8 @@ macro_rules! token_word {
             TokenFault::Used => concat!($prefix, "_used"),
             TokenFault::Binding => concat!($prefix, "_binding"),
             TokenFault::Account => concat!($prefix, "_account"),
+            TokenFault::Inactive => concat!($prefix, "_inactive"),
+            TokenFault::Introspection => concat!($prefix, "_introspection"),
         }
     };
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::attribution::Attribution;
 use super::dpop;
 use super::jwt::remote_jwks::PublishedKeys;
+use super::opaque_token::{TokenAnswers, TokenQuestion};
 use super::tls::certificate::Certificate;
 use super::token_cache::VerifiedTokens;
 use crate::refusal::DpopFault;
@@ -41,6 +42,8 @@ pub enum PendingLookup {
     Store(SessionDigest),
     /// The keys of an issuer.
     Issuer(Arc<PublishedKeys>),
+    /// What issuers say about a token that only they can read.
+    Token(TokenQuestion),
 }
 
 /// Results of lookups for a request.
@@ -50,4 +53,6 @@ pub struct LookupResult {
     pub session: Option<(SessionDigest, Option<Session>)>,
     /// The keys of an issuer have been asked for, with any result.
     pub keys: bool,
+    /// What issuers have said about a token that only they can read.
+    pub token: Option<Arc<TokenAnswers>>,
 }

@@ -1,5 +1,8 @@
 //! Verdict on a token, reached in one place for routes, introspection, revocation and logout.
 
+mod opaque;
+
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::Authenticator;
@@ -7,6 +10,7 @@ use super::attribution::Attribution;
 use super::context::PendingLookup;
 use super::credentials::readable;
 use super::jwt::{self, Compact, Verifier};
+use super::opaque_token::TokenAnswers;
 use super::trusted_issuer::TrustedIssuer;
 use super::verdict::{Access, Identity, Marks, VerifiedToken};
 use crate::customer::Identifier;
@@ -32,8 +36,21 @@ pub(super) struct Inspection<'i> {
     pub(super) revocations: &'i Revocations,
     /// The accounts in force; `None`: whichever are.
     pub(super) accounts: Option<&'i AccountStamps>,
+    /// What issuers have said about a token that only they can read.
+    pub(super) told: Option<&'i TokenAnswers>,
     /// Receives the owner of an authentic token, good or not.
     pub(super) known: &'i mut Attribution,
+}
+
+/// Who asks for a verdict outside of a route, and when.
+#[derive(Clone, Copy)]
+pub struct Inquiry<'s> {
+    /// The time, in seconds since 1970.
+    pub now: u64,
+    /// The network of the caller: it has its share of the questions to issuers.
+    pub network: IpAddr,
+    /// Logins and revocations.
+    pub state: &'s State,
 }
 
 /// A token that is good.
@@ -68,10 +85,11 @@ impl Inspected {
 
 impl Authenticator {
     /// Verdict on a token of a client or a customer, the same that a route would reach. Waits up to a second for keys
-    /// of its issuer that are being fetched.
+    /// of its issuer that are being fetched, and for the issuer's answer where only the issuer can read it.
     ///
     /// # Errors
-    /// The fault of the token; [`TokenFault::NoKeys`] where the issuer's keys are unavailable.
+    /// The fault of the token; [`TokenFault::NoKeys`] where the issuer's keys are unavailable,
+    /// [`TokenFault::Introspection`] where the issuer cannot be asked.
     pub async fn inspect(
         &self,
         token: &str,
@@ -80,14 +98,18 @@ impl Authenticator {
         purpose: Purpose,
     ) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
-        let compact = Compact::parse(token)?;
-        if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
+        let is_access = |verifier: &Verifier| {
+            Compact::parse(token).is_ok_and(|compact| compact.issuer() == Some(verifier.issuer()))
+        };
+        if self.access.as_ref().is_some_and(is_access) {
             match self.access_token_of(token, now, state.revocations(), &mut Attribution::default()) {
                 Err(TokenFault::Type) => {}
                 decided => return decided,
             }
         }
-        self.inspect_customer(token, now, state, purpose, &mut Attribution::default()).await
+        // Clients and operators, who have proved themselves, share one place.
+        let inquiry = Inquiry { now, network: Ipv4Addr::UNSPECIFIED.into(), state };
+        self.inspect_customer(token, inquiry, purpose, &mut Attribution::default()).await
     }
 
     /// The same of a customer's token. Whose it is, is noted in `known` where it is authentic, good or not.
@@ -97,20 +119,27 @@ impl Authenticator {
     pub async fn inspect_customer(
         &self,
         token: &str,
-        now: u64,
-        state: &State,
+        inquiry: Inquiry<'_>,
         purpose: Purpose,
         known: &mut Attribution,
     ) -> Result<Inspected, TokenFault> {
+        let Inquiry { now, network, state } = inquiry;
         let token = readable(token.as_bytes())?;
         let accounts = (purpose != Purpose::End).then_some(&self.accounts);
         let revocations = state.revocations();
         let mut ask = None;
-        let first = Inspection { now, revocations, accounts, known: &mut *known };
+        let first = Inspection { now, revocations, accounts, told: None, known: &mut *known };
         let decided = self.customer_token_of(token, first, Some(&mut ask));
-        let Some(PendingLookup::Issuer(keys)) = ask else { return decided };
-        keys.ask().await;
-        self.customer_token_of(token, Inspection { now, revocations, accounts, known }, None)
+        let told = match ask {
+            Some(PendingLookup::Issuer(keys)) => {
+                keys.ask().await;
+                None
+            }
+            Some(PendingLookup::Token(question)) => Some(Box::pin(question.ask(network)).await),
+            Some(PendingLookup::Store(_)) | None => return decided,
+        };
+        let again = Inspection { now, revocations, accounts, told: told.as_ref(), known };
+        self.customer_token_of(token, again, None)
     }
 
     /// Verdict on an access token for any of our audiences. The client of an authentic token is noted in `known`.
@@ -160,7 +189,10 @@ impl Authenticator {
         inspection: Inspection<'_>,
         ask: Option<&mut Option<PendingLookup>>,
     ) -> Result<Inspected, TokenFault> {
-        let Inspection { now, revocations, accounts, known } = inspection;
+        if self.trusted.introspects() && opaque::is_opaque(token) {
+            return self.opaque_token_of(token, self.trusted.introspecting(), inspection, ask);
+        }
+        let Inspection { now, revocations, accounts, told, known } = inspection;
         let compact = Compact::parse(token)?;
         let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
         let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
@@ -174,7 +206,11 @@ impl Authenticator {
         };
         let (verifier, claims) = match (own, self.trusted.find(issuer)) {
             (Some(own), _) => (own, own.verify_for(&compact, now, |token| note(own, token))?),
-            (None, Some(TrustedIssuer { verifier })) => {
+            (None, Some(issuer)) if !issuer.verifier.has_keys() => {
+                let inspection = Inspection { now, revocations, accounts, told, known };
+                return self.opaque_token_of(token, std::iter::once(issuer), inspection, ask);
+            }
+            (None, Some(TrustedIssuer { verifier, .. })) => {
                 (verifier, of_other_issuer(verifier, &compact, now, ask, note)?)
             }
             (None, None) => return Err(TokenFault::Issuer),
@@ -184,8 +220,23 @@ impl Authenticator {
             return Err(TokenFault::Account);
         }
         let customer = named(verifier, &claims.subject)?;
+        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token);
+        let inspection = Inspection { now, revocations, accounts, told, known };
+        self.of_customer(customer, claims, marks, verifier.issuer(), inspection)
+    }
+
+    /// Verdict on a token of this customer: whether it was revoked.
+    fn of_customer(
+        &self,
+        customer: Identifier,
+        claims: jwt::Claims,
+        marks: Marks,
+        issuer: &str,
+        inspection: Inspection<'_>,
+    ) -> Result<Inspected, TokenFault> {
+        let Inspection { now, revocations, known, .. } = inspection;
         let isolated_audience = self.apart_of(&claims).cloned();
-        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
+        let marks = marks
             .also_known_as(self.previous_of(&customer, now))
             .counted_for(isolated_audience.as_deref().unwrap_or(&self.audience));
         let (binding, forwarded) = (claims.binding, claims.forwarded.clone());
@@ -195,7 +246,7 @@ impl Authenticator {
             known.customer = verdict.customer().cloned();
             return Err(TokenFault::Revoked);
         }
-        Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
+        Ok(Inspected { verdict, marks, claims, issuer: issuer.to_owned() })
     }
 
     /// The refresh tokens of the login of a customer's token that is no longer good: they may live on. `None` where the token

@@ -94,6 +94,8 @@ pub enum Keys {
     Fixed(JwkSet),
     /// Fetched from the issuer, again and again.
     Published(Arc<PublishedKeys>),
+    /// None: the issuer is asked about each token.
+    Nowhere,
 }
 
 impl From<JwkSet> for Keys {
@@ -107,6 +109,7 @@ impl Keys {
         match self {
             Self::Fixed(keys) => keys.verify_signature(jws, now),
             Self::Published(published) => published.verify_signature(jws, now),
+            Self::Nowhere => Err(TokenFault::UnknownKey),
         }
     }
 }
@@ -146,6 +149,8 @@ pub struct Claims {
     pub expires_at: u64,
     /// The first second, since 1970, in which a fresh check would refuse it: clock skew and the end of its key are in it.
     pub ends: u64,
+    /// The first second, since 1970, in which it is refused whatever keys there are: a revocation is kept until then.
+    pub over: u64,
     /// `jti`.
     pub token_id: Option<String>,
     /// `sid`, only of our own tokens: the login that it is of.
@@ -250,9 +255,14 @@ impl Verifier {
     /// The keys, where they are fetched.
     pub fn published(&self) -> Option<&Arc<PublishedKeys>> {
         match &self.keys {
-            Keys::Fixed(_) => None,
+            Keys::Fixed(_) | Keys::Nowhere => None,
             Keys::Published(published) => Some(published),
         }
+    }
+
+    /// Returns whether there are keys to verify signatures with; otherwise the issuer is asked about each token.
+    pub fn has_keys(&self) -> bool {
+        !matches!(self.keys, Keys::Nowhere)
     }
 
     /// The same with other keys.
@@ -307,6 +317,24 @@ impl Verifier {
         self.verified(token, now, true, &mut false)
     }
 
+    /// The claims of a token about which its issuer was asked, and which says that it is good: the same checks but for
+    /// those of type and signature. It may leave out `iss` (RFC 7662 section 2.2). The answer is good until the second
+    /// `until`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub(super) fn verify_introspected(&self, claims: &Members, until: u64, now: u64) -> Result<Claims, TokenFault> {
+        match claims.get("iss") {
+            Some(issuer) if issuer.as_str() != Some(&self.issuer) => Err(TokenFault::Issuer),
+            _ => self.checked(claims, until, now, false),
+        }
+    }
+
+    /// The subject that claims name, where it can be one.
+    pub(super) fn subject_in<'c>(&self, claims: &'c Members) -> Option<&'c str> {
+        self.subject(claims).ok()
+    }
+
     fn verified(
         &self,
         token: &Compact<'_>,
@@ -316,11 +344,21 @@ impl Verifier {
     ) -> Result<Claims, TokenFault> {
         self.check_type(token.jws.kind())?;
         let key_ends = self.keys.verify_signature(&token.jws, now)?;
-        let claims = &token.claims;
         if token.issuer() != Some(&self.issuer) {
             return Err(TokenFault::Issuer);
         }
         *is_authentic = true;
+        self.checked(&token.claims, key_ends, now, may_have_expired)
+    }
+
+    /// Checks claims that are its issuer's; what vouches for that ends in the second `vouched_until`.
+    fn checked(
+        &self,
+        claims: &Members,
+        vouched_until: u64,
+        now: u64,
+        may_have_expired: bool,
+    ) -> Result<Claims, TokenFault> {
         let audience = self.audience(claims.get("aud"))?;
         let expires_at = time(claims, "exp")?.ok_or(TokenFault::Malformed)?;
         let issued_at = time(claims, "iat")?;
@@ -351,7 +389,8 @@ impl Verifier {
                 _ => None,
             },
             expires_at,
-            ends: expires_at.saturating_add(self.skew).min(key_ends),
+            ends: expires_at.saturating_add(self.skew).min(vouched_until),
+            over: expires_at.saturating_add(self.skew),
             token_id: text("jti")?,
             login: if self.reads_client { text("sid")? } else { None },
             family: if self.reads_client { text(FAMILY)?.map(|text| read_family(&text)).transpose()? } else { None },

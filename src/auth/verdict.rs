@@ -75,7 +75,8 @@ pub struct Identity {
 pub struct Marks {
     /// Its id: see [`Subject::Token`].
     pub id: Box<str>,
-    /// Another id, under which a version before has revoked it: the digest of the whole token.
+    /// Another id, under which it may have been revoked: of a JWT the digest of the whole token, as a version before wrote
+    /// it, of one that only its issuer can read the `jti`.
     pub earlier_id: Option<Box<str>>,
     /// The login that it is of.
     pub login: Option<Box<str>>,
@@ -109,6 +110,14 @@ impl Marks {
             also: None,
             audience: claims.audience.as_str().into(),
         }
+    }
+
+    /// The marks of another issuer's token that only the issuer can read: the digest of the whole of it, and its `jti`
+    /// where the issuer has told one.
+    pub fn of_opaque(claims: &Claims, issuer: &str, token: &str) -> Self {
+        let id = format!("sha256 {}", hex(&api_key::digest(token.as_bytes()))).into();
+        let told = claims.token_id.as_deref().map(|told| Subject::token_of(issuer, told));
+        Self { id, earlier_id: told, ..Self::of(claims, issuer, false, token) }
     }
 
     /// It counts as one for this audience.

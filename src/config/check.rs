@@ -13,6 +13,7 @@ mod gateway;
 mod grammar;
 mod http1_options;
 mod identifier_places;
+mod introspection;
 mod listeners;
 mod login;
 mod matchers;

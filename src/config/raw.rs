@@ -14,6 +14,7 @@ mod fields;
 mod file_path;
 mod forward_auth;
 mod http1_options;
+mod introspection;
 mod issuing;
 mod listen;
 mod matcher;
@@ -45,6 +46,7 @@ pub use fields::FieldRules;
 pub use file_path::{CREDENTIALS, FilePath};
 pub use forward_auth::ForwardAuth;
 pub use http1_options::{HeaderCase, Tolerated};
+pub use introspection::Introspection;
 pub use issuing::{
     AccessToken, Accounts, Attempts, Cookie, Identifier, IdentifierMode, Issue, Issuer, Login, LoginDenial,
     NumberStyle, RateLimit, Refresh, SameSite,
@@ -62,7 +64,10 @@ pub use servers::{
     Resolve, Server, WeightedServer,
 };
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
-pub use trusted::{ClaimRule, ClaimValue, Jwks, JwksFile, KeyRefresh, SignatureAlgorithm, TrustedIssuer};
+pub use trusted::{
+    ClaimRule, ClaimValue, Discovery, Jwks, JwksFile, KeyRefresh, ProxyChoice, ProxyWithPassword, SignatureAlgorithm,
+    TrustedIssuer,
+};
 
 /// The configuration of wicketgate. A secret is never written here: use `{file: PATH}` or `{env: NAME}`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

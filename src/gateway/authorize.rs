@@ -3,11 +3,14 @@
 pub(crate) mod csrf;
 pub(crate) mod dpop;
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::error::Refused;
 use super::observe::record::Record;
 use super::rate_limit::apply::RateLimitHeaders;
+use super::rate_limit::keys::network;
 use super::request::call::Call;
 use super::{Gateway, identifier, unix_seconds};
 use crate::auth::attribution::Attribution;
@@ -97,7 +100,8 @@ impl Gateway {
             match self.check(route, call, proof, learned, record) {
                 // Rare: this process has not seen the session lately, or a key.
                 Err(Undecided::Pending(ask)) => {
-                    Box::pin(self.look_up(ask, route, looked_up.get_or_insert_default())).await?;
+                    let into = looked_up.get_or_insert_default();
+                    Box::pin(self.look_up(ask, route, call.source.address, into)).await?;
                 }
                 Err(Undecided::Refused(refusal)) => break Err(refusal),
                 Ok(caller) => break Ok(caller),
@@ -109,15 +113,25 @@ impl Gateway {
         decided
     }
 
-    /// Asks the issuer for its keys, or the store for a session.
+    /// Asks the issuer for its keys or about a token, or the store for a session.
     ///
     /// # Errors
     /// [`Refusal::StateUnavailable`] where the store is away, unless the route only observes.
-    async fn look_up(&self, ask: PendingLookup, route: &Route, into: &mut LookedUp) -> Result<(), Refusal> {
+    async fn look_up(
+        &self,
+        ask: PendingLookup,
+        route: &Route,
+        address: IpAddr,
+        into: &mut LookedUp,
+    ) -> Result<(), Refusal> {
         match ask {
             PendingLookup::Issuer(keys) => {
                 keys.ask().await;
                 into.learned.keys = true;
+            }
+            PendingLookup::Token(question) => {
+                let told = question.ask(network(address)).await;
+                into.learned.token = Some(Arc::new(told));
             }
             PendingLookup::Store(digest) => {
                 let told = self.shared.state.fetch(&digest).await;

@@ -18,6 +18,7 @@ use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::remote_jwks::JwksLocation;
 use crate::auth::{Client, ClientSecret, SessionCookie};
 use crate::config::{Config, Problems, raw};
+use crate::fetch::Proxies;
 use crate::hex::hex;
 use crate::key_validity::{KeyVersion, Validity};
 
@@ -136,6 +137,7 @@ fn read_client_keys(
                 ca: client.ca.as_deref(),
                 plain: client.danger_plaintext,
                 private: false,
+                proxies: Proxies::Environment,
             };
             publisher.keys(config, authorities, &lasting.published).map(Some)
         }

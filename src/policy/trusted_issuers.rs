@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::ca_certificates::Authorities;
+use super::introspection::IntrospectorRegistry;
 use super::remote_jwks::{self, JwksFault, JwksRegistry, Publisher};
+use super::way_out;
 use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::claims::{ClaimPath, ClaimRule, ExpectedClaim};
 use crate::auth::jwt::jwk_set::JwkSet;
@@ -18,14 +20,18 @@ pub(super) fn read(
     config: &Config,
     authorities: &Authorities<'_>,
     registry: &JwksRegistry,
+    introspectors: &IntrospectorRegistry,
     problems: &mut Problems,
 ) -> TrustedIssuers {
     let mut trusted = Vec::new();
     for (number, issuer) in config.raw().trusted_issuers.iter().enumerate() {
         let at = format!("trusted_issuers[{number}]");
-        match read_keys(config, authorities, issuer, registry) {
-            Ok(keys) => {
-                trusted.push((issuer.issuer.clone(), TrustedIssuer { verifier: verifier(issuer, keys) }));
+        let read = read_keys(config, authorities, issuer, registry)
+            .and_then(|keys| Ok((keys, introspectors.introspector(config, authorities, issuer)?)));
+        match read {
+            Ok((keys, introspector)) => {
+                let verifier = verifier(issuer, keys);
+                trusted.push((issuer.issuer.clone(), TrustedIssuer { verifier, introspector }));
             }
             Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
         }
@@ -85,7 +91,11 @@ fn read_keys(
             return Ok(Keys::Fixed(keys));
         }
         Some(raw::Jwks::Url(url)) => JwksLocation::Url(url.clone()),
-        None => JwksLocation::Discovery,
+        None => match &issuer.discovery {
+            raw::Discovery::Url(url) => JwksLocation::Metadata(url.clone()),
+            raw::Discovery::Flag(true) => JwksLocation::Discovery,
+            raw::Discovery::Flag(false) => return Ok(Keys::Nowhere),
+        },
     };
     let publisher = Publisher {
         name: &issuer.issuer,
@@ -95,6 +105,7 @@ fn read_keys(
         ca: issuer.ca.as_deref(),
         plain: issuer.danger_plaintext,
         private: issuer.danger_private_addresses,
+        proxies: way_out::read(config, issuer.proxy.as_ref())?,
     };
     publisher.keys(config, authorities, registry)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(crate) const TOKEN_FAULTS: [TokenFault; 21] = [
+pub(crate) const TOKEN_FAULTS: [TokenFault; 23] = [
     TokenFault::Missing,
     TokenFault::TooLong,
     TokenFault::Malformed,
@@ -24,6 +24,8 @@ pub(crate) const TOKEN_FAULTS: [TokenFault; 21] = [
     TokenFault::Used,
     TokenFault::Binding,
     TokenFault::Account,
+    TokenFault::Inactive,
+    TokenFault::Introspection,
 ];
 
 #[test]

@@ -61,6 +61,8 @@ pub enum JwksLocation {
     Url(String),
     /// `jwks_uri` of the issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414).
     Discovery,
+    /// `jwks_uri` of the metadata at this address, whichever issuer they name.
+    Metadata(String),
 }
 
 /// The keys of one issuer, as they were last fetched.
@@ -77,6 +79,8 @@ pub struct PublishedKeys {
     next_on_demand: AtomicU64,
     waiting: AtomicUsize,
     outcomes: Mutex<Outcomes>,
+    /// The issuer that the metadata name, where it is another.
+    other_issuer: Mutex<Option<String>>,
     clock: Instant,
 }
 
@@ -129,6 +133,7 @@ impl PublishedKeys {
             next_on_demand: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             outcomes: Mutex::default(),
+            other_issuer: Mutex::default(),
             clock: Instant::now(),
         };
         if let Some((fetched_at, text)) = copy::read(&keys.source)
@@ -273,10 +278,27 @@ impl PublishedKeys {
                 let url = discovery::jwks_uri(fetcher, &self.source.issuer).await?;
                 (url, ChosenBy::Them(discovery::host_of(&self.source.issuer)))
             }
+            JwksLocation::Metadata(at) => {
+                let (url, named) = discovery::jwks_uri_at(fetcher, at, &self.source.issuer).await?;
+                self.note_other_issuer(at, named);
+                (url, ChosenBy::Them(discovery::host_of(at)))
+            }
         };
         let document = fetcher.get(&url, chosen).await.map_err(|found| fault(&url, &found))?;
         let set = self.parse(&document.body).map_err(|(word, message)| (word, format!("{url}: {message}")))?;
         Ok((document, set))
+    }
+
+    /// Says once that the metadata name another issuer, for as long as they name the same one.
+    fn note_other_issuer(&self, at: &str, named: Option<String>) {
+        let mut known = self.other_issuer.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != named
+            && let Some(named) = &named
+        {
+            let message = "the metadata name another issuer than the configuration: its keys are used, as configured";
+            tracing::info!(issuer = %self.source.issuer, named = %named, address = at, "{message}");
+        }
+        *known = named;
     }
 
     fn parse(&self, text: &[u8]) -> Result<JwkSet, (&'static str, String)> {

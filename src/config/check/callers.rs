@@ -25,6 +25,7 @@ impl Check<'_> {
             self.trusted_issuer(&format!("trusted_issuers[{index}]"), issuer);
         }
         let own = raw.issuer.iter().map(|issuer| ("issuer.url".to_owned(), issuer.url.as_str()));
+        self.introspecting_issuers(&raw.trusted_issuers);
         let trusted = raw.trusted_issuers.iter().enumerate();
         let trusted =
             trusted.map(|(index, issuer)| (format!("trusted_issuers[{index}].issuer"), issuer.issuer.as_str()));

@@ -1,6 +1,6 @@
 //! Checks of `trusted_issuers`.
 
-use super::super::raw::{ClaimRule, Jwks, TrustedIssuer};
+use super::super::raw::{ClaimRule, Discovery, Jwks, TrustedIssuer};
 use super::super::scalar::Duration;
 use super::{Check, grammar};
 
@@ -8,6 +8,7 @@ impl Check<'_> {
     pub(super) fn trusted_issuer(&mut self, at: &str, issuer: &TrustedIssuer) {
         self.not_blank(&format!("{at}.issuer"), &issuer.issuer);
         self.keys_of(at, issuer);
+        self.way_to_issuer(at, issuer);
         let audiences = format!("{at}.audiences");
         self.not_empty(&audiences, &issuer.audiences, "name the `aud` values that are meant for this gateway");
         for (index, audience) in issuer.audiences.iter().enumerate() {
@@ -59,14 +60,18 @@ impl Check<'_> {
 
     /// Exactly one source of keys, and algorithms that belong to it.
     fn keys_of(&mut self, at: &str, issuer: &TrustedIssuer) {
-        let named =
-            [("jwks", issuer.jwks.is_some()), ("discovery", issuer.discovery), ("secret", issuer.secret.is_some())];
+        let named = [
+            ("jwks", issuer.jwks.is_some()),
+            ("discovery", issuer.discovery.is_on()),
+            ("secret", issuer.secret.is_some()),
+        ];
         let set: Vec<&str> = named.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect();
         match set[..] {
+            [] if issuer.introspection.is_some() => {}
             [] => self.add(
                 at,
                 "nothing says where the keys of this issuer are",
-                "add `jwks`, `discovery: true` or `secret`",
+                "add `jwks`, `discovery: true` or `secret`, or `introspection`",
             ),
             [_] => {}
             _ => {
@@ -75,6 +80,13 @@ impl Check<'_> {
             }
         }
         let algorithms = format!("{at}.algorithms");
+        if set.is_empty() && issuer.introspection.is_some() {
+            if !issuer.algorithms.is_empty() {
+                let message = "this issuer has no keys: its tokens are introspected, and no signature is verified";
+                self.add(&algorithms, message, "remove `algorithms`, or add `jwks`, `discovery` or `secret`");
+            }
+            return;
+        }
         self.not_empty(&algorithms, &issuer.algorithms, "name the algorithms that it uses, such as RS256");
         for (index, algorithm) in issuer.algorithms.iter().enumerate() {
             if algorithm.is_symmetric() == issuer.secret.is_some() {
@@ -96,8 +108,12 @@ impl Check<'_> {
         if let Some(Jwks::Url(url)) = &issuer.jwks {
             self.issuer_address(&format!("{at}.jwks"), url, issuer.danger_plaintext);
         }
-        if issuer.discovery {
-            self.issuer_address(&format!("{at}.issuer"), &issuer.issuer, issuer.danger_plaintext);
+        match &issuer.discovery {
+            Discovery::Flag(false) => {}
+            Discovery::Flag(true) => {
+                self.issuer_address(&format!("{at}.issuer"), &issuer.issuer, issuer.danger_plaintext);
+            }
+            Discovery::Url(url) => self.issuer_address(&format!("{at}.discovery"), url, issuer.danger_plaintext),
         }
     }
 

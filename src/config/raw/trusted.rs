@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-use super::{FilePath, SecretRef};
+use super::{FilePath, Introspection, SecretRef};
 use crate::config::scalar::Duration;
 
-/// An issuer of customers' tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`.
+/// An issuer of customers' tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`; with
+/// `introspection` it needs none.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedIssuer {
@@ -15,13 +16,19 @@ pub struct TrustedIssuer {
     pub issuer: String,
     /// Its public keys: the https address of its JWK set, or {file: PATH}.
     pub jwks: Option<Jwks>,
-    /// Find the JWKS by OpenID Connect Discovery (RFC 8414).
+    /// Find the JWKS by OpenID Connect Discovery (RFC 8414): true, or the https address of the metadata where they stand
+    /// elsewhere or name another issuer.
     #[serde(default)]
-    pub discovery: bool,
+    pub discovery: Discovery,
     /// A secret that the issuer signs with (HS256, HS384, HS512), and that nobody else has.
     pub secret: Option<SecretRef>,
+    /// The endpoint that says whether a token is good that is no JWT (RFC 7662).
+    pub introspection: Option<Introspection>,
     /// A PEM file of the CA certificates by which its server is verified. Default: those of the system.
     pub ca: Option<FilePath>,
+    /// The HTTP proxy on the way to its server: its address, `none`, or {url, username, password}. Default: that of the
+    /// environment.
+    pub proxy: Option<ProxyChoice>,
     /// Fetch its keys by plain http over a network. Anyone on the way can then forge every token.
     #[serde(default)]
     pub danger_plaintext: bool,
@@ -33,7 +40,8 @@ pub struct TrustedIssuer {
     pub refresh: KeyRefresh,
     /// Accepted `aud` values; one of them must be in the token.
     pub audiences: Vec<String>,
-    /// Its signature algorithms.
+    /// Its signature algorithms. Required where it has keys.
+    #[serde(default)]
     pub algorithms: Vec<SignatureAlgorithm>,
     /// Accepted values of `typ`. Default: JWT, or none.
     pub types: Option<Vec<String>>,
@@ -58,6 +66,51 @@ pub struct TrustedIssuer {
 
 fn default_subject_claim() -> String {
     "sub".to_owned()
+}
+
+/// Discovery of an issuer's keys: by the issuer's own address, or by another.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Discovery {
+    /// Whether the metadata are looked for where the standards say.
+    Flag(bool),
+    /// The https address of the metadata.
+    Url(String),
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self::Flag(false)
+    }
+}
+
+impl Discovery {
+    /// True if keys are found by discovery.
+    pub fn is_on(&self) -> bool {
+        *self != Self::Flag(false)
+    }
+}
+
+/// The HTTP proxy on the way to others.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ProxyChoice {
+    /// `http://host:port`, or `none`.
+    Url(String),
+    /// One that wants a user name and a password.
+    WithPassword(ProxyWithPassword),
+}
+
+/// An HTTP proxy that wants a user name and a password.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyWithPassword {
+    /// Its address: http://host:port.
+    pub url: String,
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: SecretRef,
 }
 
 /// The public keys of an issuer: an address, or a file.

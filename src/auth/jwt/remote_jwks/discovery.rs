@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::fetch::{ChosenBy, FetchFault, Fetcher};
+use crate::fetch::{ChosenBy, FetchFault, FetchedDocument, Fetcher};
 
 /// `jwks_uri` of the issuer's metadata, or the word for the outcome and a sentence.
 pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<String, (&'static str, String)> {
@@ -18,16 +18,46 @@ pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<String, 
                 break;
             }
         };
-        let metadata: Value = serde_json::from_slice(&document.body)
-            .map_err(|_| ("json", format!("{url}: the metadata are not JSON")))?;
+        let metadata = read(&url, &document)?;
         // RFC 8414 section 3.3: metadata that speak of another issuer must not be used.
-        if metadata["issuer"] != issuer {
-            return Err(("json", format!("{url}: the metadata are of another issuer")));
+        if let Some(named) = other_issuer(&metadata, issuer) {
+            let message = format!("{url}: the metadata are of the issuer {named}, and the configuration says {issuer}");
+            return Err(("json", format!("{message}: write that one, or `discovery: {url}` if both are right")));
         }
-        let keys = metadata["jwks_uri"].as_str();
-        return keys.map(str::to_owned).ok_or_else(|| ("json", format!("{url}: the metadata have no `jwks_uri`")));
+        return keys_in(&url, &metadata);
     }
     Err(last)
+}
+
+/// `jwks_uri` of the metadata at an address that the configuration names, and the issuer that they name if it is another:
+/// whoever wrote the address says with it whose keys these are.
+pub(super) async fn jwks_uri_at(
+    fetcher: &Fetcher,
+    url: &str,
+    issuer: &str,
+) -> Result<(String, Option<String>), (&'static str, String)> {
+    let document = fetcher.get(url, ChosenBy::Us).await;
+    let document = document.map_err(|fault| (fault.as_str(), format!("{url}: {fault}")))?;
+    let metadata = read(url, &document)?;
+    Ok((keys_in(url, &metadata)?, other_issuer(&metadata, issuer)))
+}
+
+fn read(url: &str, document: &FetchedDocument) -> Result<Value, (&'static str, String)> {
+    serde_json::from_slice(&document.body).map_err(|_| ("json", format!("{url}: the metadata are not JSON")))
+}
+
+fn keys_in(url: &str, metadata: &Value) -> Result<String, (&'static str, String)> {
+    let keys = metadata["jwks_uri"].as_str();
+    keys.map(str::to_owned).ok_or_else(|| ("json", format!("{url}: the metadata have no `jwks_uri`")))
+}
+
+/// The issuer that metadata name, if it is another. AD FS writes that of access tokens into a member of its own.
+fn other_issuer(metadata: &Value, issuer: &str) -> Option<String> {
+    if metadata["issuer"] == issuer || metadata["access_token_issuer"] == issuer {
+        return None;
+    }
+    let named = metadata["issuer"].as_str().map(|text| text.chars().take(200).collect());
+    Some(named.unwrap_or_else(|| "none".to_owned()))
 }
 
 /// Addresses of an issuer's metadata: OpenID Connect Discovery 1.0 section 4, then RFC 8414 section 3.
