@@ -9,6 +9,7 @@ pub mod confirmation;
 pub mod forwarded_claims;
 pub mod jwk_set;
 pub mod jws;
+mod keys;
 pub mod remote_jwks;
 pub mod signing_keys;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
 
+pub use self::keys::Keys;
 use crate::customer;
 use crate::refusal::TokenFault;
 use crate::state::account_stamp::AccountStamp;
@@ -85,33 +87,6 @@ pub enum TokenKind {
     Customer,
     /// A client's access token (RFC 9068).
     Access,
-}
-
-/// Source of an issuer's keys.
-#[derive(Debug, Clone)]
-pub enum Keys {
-    /// Read with the configuration.
-    Fixed(JwkSet),
-    /// Fetched from the issuer, again and again.
-    Published(Arc<PublishedKeys>),
-    /// None: the issuer is asked about each token.
-    Nowhere,
-}
-
-impl From<JwkSet> for Keys {
-    fn from(keys: JwkSet) -> Self {
-        Self::Fixed(keys)
-    }
-}
-
-impl Keys {
-    fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
-        match self {
-            Self::Fixed(keys) => keys.verify_signature(jws, now),
-            Self::Published(published) => published.verify_signature(jws, now),
-            Self::Nowhere => Err(TokenFault::UnknownKey),
-        }
-    }
 }
 
 /// Checks the tokens of one kind from one issuer.

@@ -64,7 +64,7 @@ pub struct Introspector {
     flights: Mutex<HashMap<SessionDigest, watch::Receiver<Option<Outcome>>>>,
     share: FairShare,
     outcomes: Mutex<BTreeMap<&'static str, u64>>,
-    /// The second, since 1970, of the last question that failed; 0 where a later one did not.
+    /// The second, since 1970, in which it could not be reached; 0 where it has answered since.
     failed_at: AtomicU64,
     throttle: LogThrottle,
     /// Longest use of an answer that a token is good, in seconds.
@@ -102,7 +102,7 @@ impl Introspector {
         lock(&self.outcomes).clone()
     }
 
-    /// Returns whether a question failed a short while ago, and none was answered since. `now` is in seconds since 1970.
+    /// Returns whether the issuer could not be reached a short while ago, and has answered none since. `now` is in seconds since 1970.
     pub fn is_failing(&self, now: u64) -> bool {
         now < self.failed_at.load(Ordering::Relaxed).saturating_add(DEGRADED)
     }
@@ -195,7 +195,11 @@ impl Introspector {
     /// Counts and logs a failure.
     fn note(&self, word: &'static str, message: &str) {
         self.count(word);
-        self.failed_at.store(unix_seconds(), Ordering::Relaxed);
+        // What a caller could bring about by an odd token says nothing about the issuer.
+        if [endpoint::UNAUTHORIZED, "dns", "connect", "proxy", "tls", "timeout", "address", "redirect"].contains(&word)
+        {
+            self.failed_at.store(unix_seconds(), Ordering::Relaxed);
+        }
         if let Some(suppressed) = self.throttle.allow() {
             let issuer = self.issuer();
             tracing::warn!(issuer, kind = word, suppressed, "cannot introspect a token: {message}");

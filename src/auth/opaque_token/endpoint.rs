@@ -13,6 +13,9 @@ use crate::hex::hex;
 use crate::parameters::form_encoded;
 use crate::secret::{Secret, random_bytes};
 
+/// The word for an endpoint that does not let this gateway in.
+pub(super) const UNAUTHORIZED: &str = "unauthorized";
+
 /// Lifetime of an assertion, in seconds.
 const ASSERTION: u64 = 60;
 
@@ -64,7 +67,8 @@ impl IntrospectionEndpoint {
         let answer = self.fetcher.post_form(&self.url, form, authorization).await;
         let answer = answer.map_err(|fault| (fault.as_str(), format!("{}: {fault}", self.url)))?;
         if answer.status != 200 {
-            return Err(("status", format!("{}: the server answered {}", self.url, answer.status)));
+            let word = if matches!(answer.status, 401 | 403) { UNAUTHORIZED } else { "status" };
+            return Err((word, format!("{}: the server answered {}", self.url, answer.status)));
         }
         read(&answer.body).map_err(|(word, message)| (word, format!("{}: {message}", self.url)))
     }

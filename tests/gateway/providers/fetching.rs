@@ -371,3 +371,35 @@ fn check_refuses_proxies_that_cannot_be_used_and_passwords_in_the_file() {
     let (code, _, complained) = gateway::Workspace::new(&config).run(&["check"]);
     assert!(code == 1 && complained.contains("danger_plaintext"), "{complained}");
 }
+
+/// The examples of these sections of the page.
+fn examples(sections: &[&str]) -> Vec<String> {
+    let page = include_str!("../../../docs/identity-providers.md");
+    let mut examples = Vec::new();
+    for section in page.split("\n## ").filter(|text| sections.iter().any(|name| text.starts_with(&format!("{name}\n"))))
+    {
+        examples.extend(section.split("```yaml\n").skip(1).map(|text| text.split("```").next().unwrap().to_owned()));
+    }
+    examples
+}
+
+#[test]
+fn the_examples_of_fetching_and_opaque_tokens_are_good() {
+    let examples = examples(&["Fetching", "Opaque tokens"]);
+    assert_eq!(examples.len(), 3);
+    let backend = Backend::start();
+    for example in examples {
+        let files = gateway::Workspace::new(
+            &Config::new(&backend)
+                .file("certs/proxy-password", "hunter2")
+                .file("certs/introspection-secret", "hunter3"),
+        );
+        let text = std::fs::read_to_string(files.config()).unwrap();
+        let config: Value = serde_json::from_str(&text).unwrap();
+        let keys = config.as_object().unwrap().iter().filter(|(key, _)| *key != "trusted_issuers");
+        let rest: String = keys.map(|(key, value)| format!("{key}: {value}\n")).collect();
+        files.write("gateway.yaml", &(rest + &example));
+        let (code, _, complained) = files.run(&["check"]);
+        assert_eq!(code, 0, "{example}\n{complained}");
+    }
+}

@@ -262,7 +262,7 @@ fn an_answer_that_is_none_is_503_and_is_not_kept() {
         (Reply::Json(200, number), "json"),
         (Reply::Json(200, json!({"sub": "ann"})), "json"),
         (Reply::Json(200, json!([active("ann", &no_more())])), "json"),
-        (Reply::Json(401, json!({"error": "invalid_client"})), "status"),
+        (Reply::Json(401, json!({"error": "invalid_client"})), "unauthorized"),
         (Reply::Json(500, active("ann", &no_more())), "status"),
         (Reply::Close, "broken"),
     ]
