@@ -93,7 +93,10 @@ fn world() -> World {
         Authenticator {
             access: Some(Verifier::own(TokenKind::Access, US.to_owned(), audience.clone(), keys.clone(), SKEW)),
             own: Some(Verifier::own(TokenKind::Customer, US.to_owned(), audience.clone(), keys, SKEW)),
-            trusted: trusts.then(|| (THEM.to_owned(), TrustedIssuer { verifier: trusted })).into_iter().collect(),
+            trusted: trusts
+                .then(|| (THEM.to_owned(), TrustedIssuer { verifier: trusted, introspector: None }))
+                .into_iter()
+                .collect(),
             clients: clients.iter().map(client).collect(),
             deriver: Some(deriver),
             ..Authenticator::default()

@@ -109,25 +109,27 @@ mod tests {
         (outcome, tried)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_address_that_hangs_costs_a_moment_and_one_that_fails_nothing() {
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let (outcome, _) = dial(&["10.0.0.1:1", "10.0.0.3:1"], Duration::from_secs(5)).await;
-        assert_eq!((outcome, begun.elapsed()), (Ok("10.0.0.3:1".parse().unwrap()), LONGEST_PAUSE));
-        let begun = tokio::time::Instant::now();
+        assert_eq!(outcome, Ok("10.0.0.3:1".parse().unwrap()));
+        assert!(begun.elapsed() >= LONGEST_PAUSE && begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        let begun = Instant::now();
         let (outcome, _) = dial(&["10.0.0.2:1", "10.0.1.2:1", "10.0.0.3:1"], Duration::from_secs(5)).await;
-        assert_eq!((outcome, begun.elapsed()), (Ok("10.0.0.3:1".parse().unwrap()), Duration::ZERO));
+        assert_eq!(outcome, Ok("10.0.0.3:1".parse().unwrap()));
+        assert!(begun.elapsed() < LONGEST_PAUSE, "{:?}", begun.elapsed());
         let (outcome, tried) = dial(&["10.0.0.3:1", "10.0.0.1:1"], Duration::from_secs(5)).await;
         assert_eq!((outcome.is_ok(), tried.len()), (true, 1), "nobody else is asked where the first answers");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn of_many_addresses_that_hang_the_last_gets_its_turn_in_time() {
         let many: Vec<String> = (0..60).map(|number| format!("10.0.{number}.1:1")).collect();
         let all: Vec<&str> = many.iter().map(String::as_str).chain(["10.0.0.3:1"]).collect();
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let (outcome, _) = dial(&all, Duration::from_secs(2)).await;
-        assert!(outcome.is_ok() && begun.elapsed() <= Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(outcome.is_ok() && begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]
