@@ -99,7 +99,7 @@
 //! | 5 | `token_binding` | tokens bound to a certificate or a DPoP key |
 //! | 4 | `context` | context of a check, pending lookups |
 //! | 3 | `client` | clients (API consumers) |
-//! | 2 | `trusted_issuer` | issuers besides this gateway |
+//! | 3 | `trusted_issuer` | issuers besides this gateway |
 //! | 2 | `opaque_token` | tokens that only their issuer can read: questions to it (RFC 7662), answers kept, shares of networks |
 //! | 3 | `token_cache` | verified tokens of a worker |
 //! | 2 | `client_assertion` | `private_key_jwt` |

@@ -165,11 +165,10 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::CustomerToken(TokenFault::Missing) => (401, "401-01", "A customer credential is required."),
         R::ClientToken(TokenFault::NoKeys)
         | R::CustomerToken(TokenFault::NoKeys)
-        | R::ClientAssertion(TokenFault::NoKeys) => (503, "503-04", "The issuer's keys are unavailable; retry later."),
-        R::ClientToken(TokenFault::Introspection)
-        | R::CustomerToken(TokenFault::Introspection)
-        | R::ClientAssertion(TokenFault::Introspection) => {
-            (503, "503-04", "The issuer of the token cannot be asked; retry later.")
+        | R::ClientAssertion(TokenFault::NoKeys)
+        | R::ClientToken(TokenFault::Introspection)
+        | R::CustomerToken(TokenFault::Introspection) => {
+            (503, "503-04", "The issuer's keys, or its answer, are unavailable; retry later.")
         }
         R::CustomerToken(TokenFault::Expired) => (401, "401-02", "The customer credential has expired."),
         R::Session(crate::refusal::SessionFault::Expired) => (401, "401-02", "The customer credential has expired."),

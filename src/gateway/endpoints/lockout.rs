@@ -252,9 +252,7 @@ impl Who {
 fn is_failure(refusal: Refusal) -> bool {
     use Refusal as R;
     match refusal {
-        R::ClientAssertion(fault) => {
-            !matches!(fault, TokenFault::NoKeys | TokenFault::Introspection | TokenFault::Used)
-        }
+        R::ClientAssertion(fault) => !matches!(fault, TokenFault::NoKeys | TokenFault::Used),
         R::LoginUnknownUser
         | R::LoginWrongPassword
         | R::UnknownClient
