@@ -363,8 +363,11 @@ fn fifty_callers_with_one_token_cause_one_question_for_all_workers() {
 fn a_flood_of_tokens_that_nobody_issued_has_a_limit_and_drives_out_no_good_one() {
     const AT_ONCE: usize = 200;
     let endpoint = Endpoint::start();
-    let (_backend, gateway) =
-        gateway_with(&endpoint, |config| config.set("/trusted_issuers/0/refresh/timeout", json!("60s")));
+    let (_backend, gateway) = gateway_with(&endpoint, |config| {
+        // However slow the machine, neither an answer nor a question ends before the test does.
+        let config = config.set("/trusted_issuers/0/introspection/cache", json!("1h"));
+        config.set("/trusted_issuers/0/refresh/timeout", json!("60s"))
+    });
     endpoint.knows("good", "ann", &no_more());
     assert_eq!(status(&gateway, "good"), 200);
     let gate = Gate::default();
@@ -392,7 +395,7 @@ fn a_flood_of_tokens_that_nobody_issued_has_a_limit_and_drives_out_no_good_one()
     endpoint.otherwise(Reply::Json(200, json!({"active": false})));
     endpoint.knows("next", "bob", &no_more());
     eventually("the places are given back", || status(&gateway, "next") == 200);
-    for number in 0..2_000 {
+    for number in 0..500 {
         assert_eq!(gateway.get("/me/x").customer(&format!("flood{number}")).send().status, 401);
     }
     assert_eq!(status(&gateway, "good"), 200);
