@@ -12,6 +12,7 @@ mod customer;
 pub mod dpop;
 pub mod introspection;
 pub mod jwt;
+pub mod opaque_token;
 pub mod provider_events;
 pub mod redirect_uris;
 pub mod requirements;
@@ -313,7 +314,8 @@ impl Authenticator {
         let token = readable(token)?;
         let generation = revocations.generation();
         let ask = (!context.learned.client_keys).then_some(&mut context.ask);
-        let inspection = Inspection { now: context.now, revocations, accounts: None, known: &mut context.known };
+        let inspection =
+            Inspection { now: context.now, revocations, accounts: None, told: None, known: &mut context.known };
         let Inspected { verdict, marks, claims, .. } = self.access_token_of(token, inspection, ask)?;
         let VerifiedToken::Access(access) = verdict.clone() else { return Err(TokenFault::Type) };
         context.verified.keep(TokenKind::Access, token, CachedVerdict::new(claims.ends, verdict, marks, generation));

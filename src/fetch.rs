@@ -1,12 +1,17 @@
-//! HTTPS client for small documents of other servers: bounded in size and time, follows no redirects.
+//! HTTPS client for small documents of other servers: bounded in size and time, follows no redirects, goes through the
+//! company's proxy where there is one.
 
-use std::net::IpAddr;
+mod dial;
+mod place;
+mod proxy;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Request, Uri, response};
+use http::{Request, response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -15,7 +20,10 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+pub use self::proxy::{Proxies, Proxy};
 use crate::dns;
+use crate::gzip::{self, CodingFault};
+use place::{FetchTarget, is_private, is_this_machine};
 
 /// Limit of a document, in bytes.
 const LARGEST: usize = 1 << 20;
@@ -29,6 +37,8 @@ pub struct Fetcher {
     pub plain: bool,
     /// Allows addresses in private networks where the other party names them.
     pub private: bool,
+    /// The proxy on the way.
+    pub proxies: Proxies,
     /// Timeout of one document.
     pub timeout: Duration,
 }
@@ -72,6 +82,9 @@ pub enum FetchFault {
     /// Nobody listens there.
     #[error("no connection: {0}")]
     Connect(String),
+    /// No way through the proxy.
+    #[error("{0}")]
+    Proxy(String),
     /// No TLS, or not with whom we trust.
     #[error("no TLS: {0}")]
     Tls(String),
@@ -98,6 +111,9 @@ pub enum FetchFault {
     /// Not HTTP, or cut off.
     #[error("the answer broke off or is not HTTP")]
     Broken,
+    /// Encoded otherwise than by gzip, or gzip that is none.
+    #[error("the answer is encoded, and not by a gzip that can be read")]
+    Encoding,
 }
 
 impl FetchFault {
@@ -107,12 +123,14 @@ impl FetchFault {
             Self::Address(_) => "address",
             Self::Dns(_) => "dns",
             Self::Connect(_) => "connect",
+            Self::Proxy(_) => "proxy",
             Self::Tls(_) => "tls",
             Self::Timeout => "timeout",
             Self::Redirect(_) => "redirect",
             Self::Status(_) | Self::Busy { .. } => "status",
             Self::TooLarge => "too_large",
             Self::Broken => "broken",
+            Self::Encoding => "encoding",
         }
     }
 }
@@ -171,89 +189,181 @@ impl Fetcher {
         request: Request<Full<Bytes>>,
         chosen: ChosenBy<'_>,
     ) -> Result<(response::Parts, Bytes), FetchFault> {
-        let uri: Uri = url.parse().map_err(|_| FetchFault::Address(format!("{url} is not an address")))?;
-        let host = uri.host().ok_or_else(|| FetchFault::Address(format!("{url} has no host")))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let secure = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(FetchFault::Address(format!("{url} is neither https nor http"))),
+        let target = FetchTarget::parse(url)?;
+        let (stream, proxy) = match self.proxies.on_the_way_to(&target.host, target.port, target.is_secure)? {
+            None => (self.connect(&target, chosen).await?, None),
+            Some(proxy) => (self.connect_through(proxy, &target, chosen).await?, Some(proxy)),
         };
-        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let stream = self.connect(&host, port, secure, chosen).await?;
-        if secure {
-            let name =
-                ServerName::try_from(host).map_err(|_| FetchFault::Address(format!("{url} has no host name")))?;
-            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.tls));
-            let stream = connector.connect(name, stream).await.map_err(|error| FetchFault::Tls(error.to_string()))?;
-            exchange(stream, &uri, request).await
-        } else {
-            exchange(stream, &uri, request).await
-        }
+        // Through a proxy, plain http is a request to the proxy itself (RFC 9112 section 3.2.2).
+        let relay = proxy.filter(|_| !target.is_secure);
+        let exchanged = exchange(stream, &target, request, relay).await;
+        exchanged.map_err(|fault| match (fault, relay) {
+            (FetchFault::Status(407), Some(proxy)) => {
+                proxy.fault("answers 407: it wants another user name or password")
+            }
+            (fault, _) => fault,
+        })
     }
 
     /// To the first address that answers, of those that are allowed.
-    async fn connect(
-        &self,
-        host: &str,
-        port: u16,
-        secure: bool,
-        chosen: ChosenBy<'_>,
-    ) -> Result<TcpStream, FetchFault> {
-        let found = dns::look_up_or_last(host, port, dns::PATIENCE).await;
-        let addresses = found.map_err(|_| FetchFault::Dns(host.to_owned()))?;
-        let mut last = FetchFault::Dns(host.to_owned());
-        for address in addresses {
-            let ip = address.ip().to_canonical();
-            if !secure && !self.plain && !ip.is_loopback() {
-                last = FetchFault::Address(format!("plain http to {ip} can be changed on its way: use https"));
-                continue;
-            }
-            if is_private(ip) && !self.private && matches!(chosen, ChosenBy::Them(own) if own != host) {
-                last = FetchFault::Address(format!("{host} is {ip}, an address of a private network"));
-                continue;
-            }
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = FetchFault::Connect(error.to_string()),
+    async fn connect(&self, target: &FetchTarget, chosen: ChosenBy<'_>) -> Result<Box<dyn Stream>, FetchFault> {
+        let found = dns::look_up_or_last(&target.host, target.port, dns::PATIENCE).await;
+        let mut last = FetchFault::Dns(target.host.clone());
+        let mut allowed = Vec::new();
+        for address in found.map_err(|_| FetchFault::Dns(target.host.clone()))? {
+            match self.allows(target, address.ip().to_canonical(), chosen) {
+                Ok(()) => allowed.push(address),
+                Err(fault) => last = fault,
             }
         }
-        Err(last)
+        let name = target.is_secure.then(|| target.server_name()).transpose()?;
+        let tls = name.map(|name| (Arc::clone(&self.tls), name));
+        dial::first(allowed, self.timeout, last, move |address| attempt(address, tls.clone())).await
+    }
+
+    /// By way of a proxy, which looks up the name of the host itself.
+    async fn connect_through(
+        &self,
+        proxy: &Proxy,
+        target: &FetchTarget,
+        chosen: ChosenBy<'_>,
+    ) -> Result<Box<dyn Stream>, FetchFault> {
+        if !target.is_secure && !self.plain {
+            let message = format!("plain http to {} by a proxy can be changed on its way: use https", target.host);
+            return Err(FetchFault::Address(message));
+        }
+        if let Ok(ip) = target.host.parse::<IpAddr>() {
+            self.allows(target, ip.to_canonical(), chosen)?;
+        } else if is_this_machine(&target.host) || !target.host.trim_end_matches('.').contains('.') {
+            // Whom a longer name leads to, is for the proxy to say: it is what the company lets its servers reach.
+            self.allows_private(target, chosen, "a name of a private network")?;
+        }
+        let found = dns::look_up_or_last(&proxy.host, proxy.port, dns::PATIENCE).await;
+        let addresses = found.map_err(|_| proxy.fault("has a name that cannot be resolved"))?;
+        let connected = dial::first(addresses, self.timeout, FetchFault::Broken, |address| async move {
+            TcpStream::connect(address).await.map_err(|error| FetchFault::Connect(error.to_string()))
+        });
+        let mut stream = connected.await.map_err(|fault| proxy.fault(&format!("cannot be reached: {fault}")))?;
+        if !target.is_secure {
+            return Ok(Box::new(stream));
+        }
+        proxy.open_tunnel(&mut stream, &target.host, target.port).await?;
+        secured(stream, Arc::clone(&self.tls), target.server_name()?).await
+    }
+
+    /// Checks an address that a fetch would go to.
+    fn allows(&self, target: &FetchTarget, ip: IpAddr, chosen: ChosenBy<'_>) -> Result<(), FetchFault> {
+        if !target.is_secure && !self.plain && !ip.is_loopback() {
+            return Err(FetchFault::Address(format!("plain http to {ip} can be changed on its way: use https")));
+        }
+        if is_private(ip) {
+            return self.allows_private(target, chosen, &format!("{ip}, an address of a private network"));
+        }
+        Ok(())
+    }
+
+    /// Checks whether a fetch may go to a private network, where the host stands for one: `what` it is.
+    fn allows_private(&self, target: &FetchTarget, chosen: ChosenBy<'_>, what: &str) -> Result<(), FetchFault> {
+        match chosen {
+            ChosenBy::Them(own) if own != target.host && !self.private => {
+                Err(FetchFault::Address(format!("{} is {what}", target.host)))
+            }
+            ChosenBy::Them(_) | ChosenBy::Us => Ok(()),
+        }
     }
 }
 
+/// A connection, with TLS or without.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<Any: AsyncRead + AsyncWrite + Unpin + Send> Stream for Any {}
+
+/// One attempt to connect. TLS is part of it: an address that takes connections and then says nothing is no better than one
+/// that is silent.
+async fn attempt(
+    address: SocketAddr,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+) -> Result<Box<dyn Stream>, FetchFault> {
+    let stream = TcpStream::connect(address).await.map_err(|error| FetchFault::Connect(error.to_string()))?;
+    match tls {
+        None => Ok(Box::new(stream)),
+        Some((tls, name)) => secured(stream, tls, name).await,
+    }
+}
+
+async fn secured(
+    stream: TcpStream,
+    tls: Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> Result<Box<dyn Stream>, FetchFault> {
+    let connected = tokio_rustls::TlsConnector::from(tls).connect(name, stream).await;
+    Ok(Box::new(connected.map_err(|error| FetchFault::Tls(error.to_string()))?))
+}
+
 async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    uri: &Uri,
+    stream: Box<dyn Stream>,
+    target: &FetchTarget,
     mut request: Request<Full<Bytes>>,
+    relay: Option<&Proxy>,
 ) -> Result<(response::Parts, Bytes), FetchFault> {
+    let uri = &target.uri;
     let cannot = |_| FetchFault::Address(format!("{uri} cannot be asked for"));
-    let target = uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
-    *request.uri_mut() = target.parse().map_err(|_| FetchFault::Address(format!("{uri} cannot be asked for")))?;
+    *request.uri_mut() = match relay {
+        Some(_) => uri.clone(),
+        None => {
+            let path = uri.path_and_query().map_or("/", |path| path.as_str());
+            path.parse().map_err(|_| FetchFault::Address(format!("{uri} cannot be asked for")))?
+        }
+    };
     let host = HeaderValue::from_str(authority).map_err(cannot)?;
     let agent = HeaderValue::from_static(concat!("wicketgate/", env!("CARGO_PKG_VERSION")));
-    let close = HeaderValue::from_static("close");
-    request.headers_mut().extend([(header::HOST, host), (header::USER_AGENT, agent), (header::CONNECTION, close)]);
+    let own = [
+        (header::HOST, host),
+        (header::USER_AGENT, agent),
+        (header::CONNECTION, HeaderValue::from_static("close")),
+        (header::ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
+    ];
+    let shown = relay.and_then(|proxy| proxy.authorization.clone());
+    request.headers_mut().extend(own.into_iter().chain(shown.map(|field| (header::PROXY_AUTHORIZATION, field))));
     let (mut sender, connection) =
         http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(|_| FetchFault::Broken)?;
-    let driver = tokio::spawn(connection);
-    let outcome = async {
-        let response = sender.send_request(request).await.map_err(|_| FetchFault::Broken)?;
-        let (parts, body) = response.into_parts();
-        if parts.status.is_redirection() {
-            let to = parts.headers.get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
-            return Err(FetchFault::Redirect(to.chars().take(200).collect()));
+    let driver = Driver(tokio::spawn(connection));
+    let response = sender.send_request(request).await.map_err(|_| FetchFault::Broken)?;
+    let (parts, body) = response.into_parts();
+    if parts.status.is_redirection() {
+        let to = parts.headers.get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
+        return Err(FetchFault::Redirect(to.chars().take(200).collect()));
+    }
+    if parts.status == 407 {
+        return Err(FetchFault::Status(407));
+    }
+    let body = Limited::new(body, LARGEST)
+        .collect()
+        .await
+        .map_err(|error| if error.is::<LengthLimitError>() { FetchFault::TooLarge } else { FetchFault::Broken })?;
+    drop(driver);
+    let body = body.to_bytes();
+    // An answer without a body has no coding, whatever it says.
+    let body = if !body.is_empty() && gzip::is_gzip(&parts.headers)? { gzip::inflated(&body, LARGEST)? } else { body };
+    Ok((parts, body))
+}
+
+/// A connection that goes on while its request does: whoever gives up the one ends the other.
+struct Driver<Output>(tokio::task::JoinHandle<Output>);
+
+impl<Output> Drop for Driver<Output> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl From<CodingFault> for FetchFault {
+    fn from(fault: CodingFault) -> Self {
+        match fault {
+            CodingFault::Other | CodingFault::Broken => Self::Encoding,
+            CodingFault::TooLarge => Self::TooLarge,
         }
-        let body = Limited::new(body, LARGEST)
-            .collect()
-            .await
-            .map_err(|error| if error.is::<LengthLimitError>() { FetchFault::TooLarge } else { FetchFault::Broken })?;
-        Ok((parts, body.to_bytes()))
-    };
-    let outcome = outcome.await;
-    driver.abort();
-    outcome
+    }
 }
 
 /// RFC 9111 section 5.2.2: what must not be kept is old at once.
@@ -278,50 +388,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// An address that means nothing on the internet, or something else on each machine.
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [first, second, ..] = ip.octets();
-            ip.is_private()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_unspecified()
-                || ip.is_broadcast()
-                || (first == 100 && second & 0xc0 == 64)
-        }
-        IpAddr::V6(ip) => {
-            let first = ip.segments()[0];
-            ip.is_loopback() || ip.is_unspecified() || first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_of_private_networks_are_known() {
-        for private in [
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "127.0.0.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "::1",
-            "fd00::1",
-            "fe80::1",
-            "0.0.0.0",
-        ] {
-            assert!(is_private(private.parse().unwrap()), "{private}");
-        }
-        for public in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1", "2606:4700::1111"] {
-            assert!(!is_private(public.parse().unwrap()), "{public}");
-        }
-    }
 
     #[test]
     fn the_time_to_wait_is_what_the_server_says() {

@@ -38,7 +38,7 @@
 //! | 1 | [`parameters`] | one parameter of a query or form: found in every spelling, replaced |
 //! | 1 | [`customer`] | the opaque customer identifier: derived, traced |
 //! | 1 | [`process_log`] | the log of the process on standard error |
-//! | 1 | [`fetch`] | small documents by HTTPS |
+//! | 1 | [`fetch`] | small documents by HTTPS: proxies, addresses that are tried side by side |
 //! | 1 | [`body_stream`] | request and response bodies on their way: size limits, timeouts, trailers |
 //! | 0 | [`refusal`] | the closed set of reasons for a refusal, as in log, metrics and docs |
 //! | 0 | [`metrics`] | Prometheus metrics: counters, gauges, histogram buckets |
@@ -56,6 +56,7 @@
 //! | 0 | [`normalization`] | Unicode normalization of names and passwords |
 //! | 0 | [`field_template`] | values of header fields with placeholders for what is proved |
 //! | 0 | [`path_template`] | paths with a placeholder for the customer |
+//! | 0 | [`gzip`] | content coding gzip, decoded up to a limit |
 //! | 0 | [`hex`], [`plural`], [`version`] | hex digits; `1 listener`, `2 listeners`; the build |
 //!
 //! ## Inside `gateway`
@@ -101,8 +102,9 @@
 //! | 5 | `token_binding` | tokens bound to a certificate or a DPoP key |
 //! | 4 | `context` | context of a check, pending lookups |
 //! | 3 | `client` | clients (API consumers) |
-//! | 3 | `trusted_issuer` | issuers besides this gateway |
 //! | 2 | `client_role` | how system tokens of an issuer name their client |
+//! | 3 | `trusted_issuer` | issuers besides this gateway |
+//! | 2 | `opaque_token` | tokens that only their issuer can read: questions to it (RFC 7662), answers kept, shares of networks |
 //! | 3 | `token_cache` | verified tokens of a worker |
 //! | 2 | `client_assertion` | `private_key_jwt` |
 //! | 2 | `dpop` | DPoP proofs (RFC 9449), parsed and verified |
@@ -134,6 +136,7 @@
 //! | 1 | `hash_costs` | costs of password hashes |
 //! | 1 | `header_secrets` | secrets of clients for headers |
 //! | 1 | `identifiers` | identifier key |
+//! | 1 | `introspection` | introspection of other issuers' tokens |
 //! | 1 | `path_placement` | path with the customer in it |
 //! | 1 | `login_page` | title and style of the login page |
 //! | 1 | `protected_resource` | metadata of protected resources (RFC 9728) |
@@ -158,6 +161,7 @@
 //! | 0 | `path` | path normalization |
 //! | 0 | `query` | query parameters that choose a route |
 //! | 0 | `response` | response filter |
+//! | 0 | `way_out` | proxies on the way to others |
 //!
 //! ## Inside `server`
 //!
@@ -255,6 +259,7 @@ pub mod fetch;
 pub mod field_template;
 pub mod fields;
 pub mod gateway;
+pub mod gzip;
 pub mod hex;
 pub mod json_body;
 pub mod key_validity;

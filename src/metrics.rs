@@ -8,6 +8,7 @@ mod backend_tokens;
 mod counted;
 mod families;
 mod histogram;
+mod introspection;
 mod issuers;
 mod names;
 mod reloads;
@@ -27,6 +28,7 @@ pub use backend_tokens::BackendTokenLevels;
 use counted::LabelledCounts;
 pub use counted::RequestKey;
 use families::{counters, gauges};
+pub use introspection::IntrospectionLevels;
 pub use issuers::{IssuerLevels, KeyUse};
 use names::{SeriesName, SeriesNames};
 pub use reloads::Reloads;
@@ -49,6 +51,7 @@ pub struct Metrics {
     key_uses: Mutex<Vec<KeyUse>>,
     backends: Mutex<Vec<BackendLevels>>,
     backend_tokens: Mutex<Vec<BackendTokenLevels>>,
+    introspections: Mutex<Vec<IntrospectionLevels>>,
     /// Metrics of the state store.
     pub state: Arc<StateMetrics>,
 }
@@ -125,6 +128,11 @@ impl Metrics {
         *locked(&self.backend_tokens) = levels;
     }
 
+    /// Sets the counts of questions about tokens.
+    pub fn introspections(&self, levels: Vec<IntrospectionLevels>) {
+        *locked(&self.introspections) = levels;
+    }
+
     /// Sets the last use of keys.
     pub fn key_uses(&self, uses: Vec<KeyUse>) {
         *locked(&self.key_uses) = uses;
@@ -182,6 +190,7 @@ impl Metrics {
         families.extend(issuers::families(&locked(&self.issuers)));
         families.extend(servers::families(&locked(&self.backends)));
         families.extend(backend_tokens::families(&locked(&self.backend_tokens)));
+        families.extend(introspection::families(&locked(&self.introspections)));
         families.push(issuers::key_uses(&locked(&self.key_uses)));
         families.push(build_info());
         families

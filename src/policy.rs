@@ -19,6 +19,7 @@ pub mod forward_auth;
 pub mod hash_costs;
 mod header_secrets;
 mod identifiers;
+mod introspection;
 mod issuer;
 mod key_lines;
 pub mod key_usage;
@@ -40,6 +41,7 @@ mod stripped_headers;
 pub mod table;
 mod target;
 mod trusted_issuers;
+mod way_out;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,6 +52,7 @@ use http::HeaderMap;
 
 use crate::auth::client_assertion::Assertions;
 use crate::auth::jwt::remote_jwks::PublishedKeys;
+use crate::auth::opaque_token::Introspector;
 use crate::auth::{Authenticator, CustomerTokenSource};
 use crate::backend::token::BackendToken;
 use crate::backend::{Backend, BackendCredential};
@@ -82,6 +85,8 @@ pub struct Lasting {
     pub backends: servers::SharedServers,
     /// Keys that have been fetched from other issuers.
     published: remote_jwks::JwksRegistry,
+    /// Answers of other issuers about their tokens.
+    introspectors: introspection::IntrospectorRegistry,
     /// Access tokens of backends.
     tokens: backend_tokens::TokenRegistry,
     /// Last uses of keys.
@@ -96,6 +101,7 @@ impl Lasting {
         self.uses.forget_gone();
         self.backends.forget_gone();
         self.published.forget_gone();
+        self.introspectors.forget_gone();
         self.tokens.forget_gone();
     }
 }
@@ -173,7 +179,8 @@ impl Policy {
         let header_secrets = header_secrets::read(config, &clients, &lasting.uses, &mut versions, problems);
         let all_keys = api_keys::all_api_keys(config, problems);
         let api_keys = api_keys::read_api_keys(&all_keys, &clients, &lasting.uses, &mut versions, problems);
-        let trusted = trusted_issuers::read(config, &authorities, &lasting.published, problems);
+        let introspectors = &lasting.introspectors;
+        let trusted = trusted_issuers::read(config, &authorities, &lasting.published, introspectors, problems);
         let stripped = Arc::new(stripped_headers::stripped(raw));
         let backends = backends?;
         let errors = ErrorBodies::read(&raw.errors);
@@ -301,6 +308,11 @@ impl Policy {
             Some(number) => self.routes.get(number as usize)?.errors.as_deref(),
             None => self.errors.as_deref(),
         }
+    }
+
+    /// Those who ask other issuers about tokens.
+    pub fn introspectors(&self) -> impl Iterator<Item = &Arc<Introspector>> {
+        self.auth.trusted.introspecting().filter_map(|issuer| issuer.introspector.as_ref())
     }
 
     /// The keys of other issuers, and of clients, that are fetched.

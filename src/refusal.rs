@@ -53,6 +53,10 @@ pub enum TokenFault {
     /// A client acts by it for the customer, and another one presents it; or nobody may act, or somebody does already
     /// (RFC 8693).
     Actor,
+    /// Its issuer says that it is not good: it has expired, was revoked or was never issued (RFC 7662).
+    Inactive,
+    /// Its issuer cannot be asked, so nobody knows whether it is good.
+    Introspection,
 }
 
 /// Faults of an API key.
@@ -320,6 +324,8 @@ macro_rules! token_word {
             TokenFault::Binding => concat!($prefix, "_binding"),
             TokenFault::Account => concat!($prefix, "_account"),
             TokenFault::Actor => concat!($prefix, "_actor"),
+            TokenFault::Inactive => concat!($prefix, "_inactive"),
+            TokenFault::Introspection => concat!($prefix, "_introspection"),
         }
     };
 }

@@ -1,7 +1,8 @@
 //! System tokens of a trusted issuer: how a client is named in them, and how they differ from customers' tokens.
 
+use super::jwt::Verifier;
 use super::jwt::claims::{ClaimPath, ClaimRule};
-use super::jwt::{Compact, Verifier};
+use super::jwt::jws::Members;
 use crate::refusal::TokenFault;
 
 /// Between an issuer and the id of one of its clients, in the name of a client that is not configured.
@@ -24,9 +25,9 @@ pub struct ClientRole {
 }
 
 impl ClientRole {
-    /// Returns whether a token is a client's rather than a customer's.
-    pub(super) fn is_of_client(&self, token: &Compact<'_>) -> bool {
-        !self.rules.is_empty() && token.meets(&self.rules)
+    /// Returns whether a token with these claims is a client's rather than a customer's.
+    pub(super) fn is_of_client(&self, claims: &Members) -> bool {
+        !self.rules.is_empty() && self.rules.iter().all(|rule| rule.holds(claims))
     }
 
     /// The name of a client of this issuer that is not configured: `ISSUER#ID`.

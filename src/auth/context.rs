@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::attribution::Attribution;
 use super::dpop;
 use super::jwt::remote_jwks::PublishedKeys;
+use super::opaque_token::{TokenAnswers, TokenQuestion};
 use super::tls::certificate::Certificate;
 use super::token_cache::VerifiedTokens;
 use crate::refusal::{DpopFault, Refusal};
@@ -47,6 +48,8 @@ pub enum PendingLookup {
     ClientSecret,
     /// The keys of an issuer, for a client's token.
     ClientIssuer(Arc<PublishedKeys>),
+    /// What issuers say about a token that only they can read.
+    Token(TokenQuestion),
 }
 
 /// Results of lookups for a request.
@@ -60,4 +63,6 @@ pub struct LookupResult {
     pub client_keys: bool,
     /// The client that an id and a secret in `Authorization` prove.
     pub client: Option<Result<Arc<str>, Refusal>>,
+    /// What issuers have said about a token that only they can read.
+    pub token: Option<Arc<TokenAnswers>>,
 }

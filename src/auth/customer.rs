@@ -102,9 +102,12 @@ impl Authenticator {
         }
         let token = readable(token)?;
         let generation = revocations.generation();
-        let ask = (!context.learned.keys).then_some(&mut context.ask);
+        let may_ask = !context.learned.keys && context.learned.token.is_none();
+        let ask = may_ask.then_some(&mut context.ask);
         let accounts = Some(&self.accounts);
-        let inspection = Inspection { now: context.now, revocations, accounts, known: &mut context.known };
+        let told = context.learned.token.clone();
+        let told = told.as_deref();
+        let inspection = Inspection { now: context.now, revocations, accounts, told, known: &mut context.known };
         let Inspected { verdict, marks, claims, .. } = self.customer_token_of(token, inspection, ask)?;
         let VerifiedToken::Customer(identity) = verdict.clone() else { return Err(TokenFault::Type) };
         context.verified.keep(TokenKind::Customer, token, CachedVerdict::new(claims.ends, verdict, marks, generation));

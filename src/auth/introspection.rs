@@ -1,5 +1,8 @@
 //! Verdict on a token, reached in one place for routes, introspection, revocation and logout.
 
+mod opaque;
+
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::Authenticator;
@@ -7,6 +10,7 @@ use super::attribution::Attribution;
 use super::context::PendingLookup;
 use super::credentials::readable;
 use super::jwt::{self, Compact, Verifier};
+use super::opaque_token::TokenAnswers;
 use super::requirements::IssuerNumber;
 use super::verdict::{Access, Delegate, Identity, Marks, VerifiedToken};
 use crate::customer::Identifier;
@@ -32,8 +36,32 @@ pub(super) struct Inspection<'i> {
     pub(super) revocations: &'i Revocations,
     /// The accounts in force; `None`: whichever are.
     pub(super) accounts: Option<&'i AccountStamps>,
+    /// What issuers have said about a token that only they can read.
+    pub(super) told: Option<&'i TokenAnswers>,
     /// Receives the owner of an authentic token, good or not.
     pub(super) known: &'i mut Attribution,
+}
+
+/// A customer's token whose claims are proved.
+struct CustomerToken<'t> {
+    customer: Identifier,
+    claims: jwt::Claims,
+    marks: Marks,
+    issuer: &'t str,
+    /// The issuer that a route must accept.
+    number: IssuerNumber,
+    delegate: Option<Arc<Delegate>>,
+}
+
+/// Who asks for a verdict outside of a route, and when.
+#[derive(Clone, Copy)]
+pub struct Inquiry<'s> {
+    /// The time, in seconds since 1970.
+    pub now: u64,
+    /// The network of the caller: it has its share of the questions to issuers.
+    pub network: IpAddr,
+    /// Logins and revocations.
+    pub state: &'s State,
 }
 
 /// A token that is good.
@@ -76,10 +104,11 @@ impl Inspected {
 
 impl Authenticator {
     /// Verdict on a token of a client or a customer, the same that a route would reach. Waits up to a second for keys
-    /// of its issuer that are being fetched.
+    /// of its issuer that are being fetched, and for the issuer's answer where only the issuer can read it.
     ///
     /// # Errors
-    /// The fault of the token; [`TokenFault::NoKeys`] where the issuer's keys are unavailable.
+    /// The fault of the token; [`TokenFault::NoKeys`] where the issuer's keys are unavailable,
+    /// [`TokenFault::Introspection`] where the issuer cannot be asked.
     pub async fn inspect(
         &self,
         token: &str,
@@ -88,33 +117,35 @@ impl Authenticator {
         purpose: Purpose,
     ) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
-        let compact = Compact::parse(token)?;
-        if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
-            let inspection = Inspection {
-                now,
-                revocations: state.revocations(),
-                accounts: None,
-                known: &mut Attribution::default(),
-            };
-            match self.own_access_token_of(&compact, token, inspection) {
-                Err(TokenFault::Type) => {}
-                decided => return decided,
+        // One that is no JWS may be of an issuer that is asked about it.
+        if let Ok(compact) = Compact::parse(token) {
+            if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
+                let known = &mut Attribution::default();
+                let revocations = state.revocations();
+                let inspection = Inspection { now, revocations, accounts: None, told: None, known };
+                match self.own_access_token_of(&compact, token, inspection) {
+                    Err(TokenFault::Type) => {}
+                    decided => return decided,
+                }
+            } else if self.issuer_of_clients(&compact).is_some_and(|issuer| issuer.is_of_client(compact.claims())) {
+                return self.inspect_system_token(token, now, state).await;
             }
-        } else if self.issuer_of_clients(&compact).is_some_and(|issuer| issuer.is_of_client(&compact)) {
-            return self.inspect_system_token(token, now, state).await;
         }
-        self.inspect_customer(token, now, state, purpose, &mut Attribution::default()).await
+        // Clients and operators, who have proved themselves, share one place.
+        let inquiry = Inquiry { now, network: Ipv4Addr::UNSPECIFIED.into(), state };
+        self.inspect_customer(token, inquiry, purpose, &mut Attribution::default()).await
     }
 
     /// The same of a trusted issuer's system token.
     async fn inspect_system_token(&self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
         let revocations = state.revocations();
         let (mut ask, mut known) = (None, Attribution::default());
-        let first = Inspection { now, revocations, accounts: None, known: &mut known };
+        let first = Inspection { now, revocations, accounts: None, told: None, known: &mut known };
         let decided = self.access_token_of(token, first, Some(&mut ask));
         let Some(PendingLookup::ClientIssuer(keys)) = ask else { return decided };
         keys.ask().await;
-        self.access_token_of(token, Inspection { now, revocations, accounts: None, known: &mut known }, None)
+        let again = Inspection { now, revocations, accounts: None, told: None, known: &mut known };
+        self.access_token_of(token, again, None)
     }
 
     /// The same of a customer's token. Whose it is, is noted in `known` where it is authentic, good or not.
@@ -124,20 +155,29 @@ impl Authenticator {
     pub async fn inspect_customer(
         &self,
         token: &str,
-        now: u64,
-        state: &State,
+        inquiry: Inquiry<'_>,
         purpose: Purpose,
         known: &mut Attribution,
     ) -> Result<Inspected, TokenFault> {
+        let Inquiry { now, network, state } = inquiry;
         let token = readable(token.as_bytes())?;
         let accounts = (purpose != Purpose::End).then_some(&self.accounts);
         let revocations = state.revocations();
         let mut ask = None;
-        let first = Inspection { now, revocations, accounts, known: &mut *known };
+        let first = Inspection { now, revocations, accounts, told: None, known: &mut *known };
         let decided = self.customer_token_of(token, first, Some(&mut ask));
-        let Some(PendingLookup::Issuer(keys)) = ask else { return decided };
-        keys.ask().await;
-        self.customer_token_of(token, Inspection { now, revocations, accounts, known }, None)
+        let told = match ask {
+            Some(PendingLookup::Issuer(keys)) => {
+                keys.ask().await;
+                None
+            }
+            Some(PendingLookup::Token(question)) => Some(Box::pin(question.ask(network)).await),
+            Some(PendingLookup::Store(_) | PendingLookup::ClientSecret | PendingLookup::ClientIssuer(_)) | None => {
+                return decided;
+            }
+        };
+        let again = Inspection { now, revocations, accounts, told: told.as_ref(), known };
+        self.customer_token_of(token, again, None)
     }
 
     /// Verdict on a client's token, of this gateway or of a trusted issuer, whomever of us it is for. The client of an
@@ -203,7 +243,10 @@ impl Authenticator {
         inspection: Inspection<'_>,
         ask: Option<&mut Option<PendingLookup>>,
     ) -> Result<Inspected, TokenFault> {
-        let Inspection { now, revocations, accounts, known } = inspection;
+        if self.trusted.introspects() && opaque::is_opaque(token) {
+            return self.opaque_token_of(token, self.trusted.introspecting(), inspection, ask);
+        }
+        let Inspection { now, revocations, accounts, told, known } = inspection;
         let compact = Compact::parse(token)?;
         let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
         let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
@@ -217,9 +260,13 @@ impl Authenticator {
         };
         let (number, verifier, claims) = match (own, self.trusted.find(issuer)) {
             (Some(own), _) => (IssuerNumber::OWN, own, own.verify_for(&compact, now, |token| note(own, token))?),
+            (None, Some(issuer)) if !issuer.verifier.has_keys() => {
+                let inspection = Inspection { now, revocations, accounts, told, known };
+                return self.opaque_token_of(token, std::iter::once(issuer), inspection, ask);
+            }
             (None, Some(issuer)) if issuer.customers => {
                 // A client's token stands for no customer, whatever its subject is.
-                let is_of_client = issuer.is_of_client(&compact);
+                let is_of_client = issuer.is_of_client(compact.claims());
                 let note = |verifier: &Verifier, token: &Compact<'_>| {
                     if !is_of_client {
                         note(verifier, token)
@@ -245,8 +292,18 @@ impl Authenticator {
         // One that was given for another issuer's token opens no route that does not accept that one.
         let given_for = claims.delegation.as_ref().and_then(|delegation| delegation.given_for.as_deref());
         let number = given_for.and_then(|iss| self.trusted.find(iss)).map_or(number, |issuer| issuer.number);
+        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token);
+        let inspection = Inspection { now, revocations, accounts, told, known };
+        let issuer = verifier.issuer();
+        self.of_customer(CustomerToken { customer, claims, marks, issuer, number, delegate }, inspection)
+    }
+
+    /// Verdict on a token of this customer: whether it was revoked.
+    fn of_customer(&self, token: CustomerToken<'_>, inspection: Inspection<'_>) -> Result<Inspected, TokenFault> {
+        let Inspection { now, revocations, known, .. } = inspection;
+        let CustomerToken { customer, claims, marks, issuer, number, delegate } = token;
         let isolated_audience = self.apart_of(&claims).cloned();
-        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token)
+        let marks = marks
             .also_known_as(self.previous_of(&customer, now))
             .counted_for(isolated_audience.as_deref().unwrap_or(&self.audience));
         let (binding, forwarded) = (claims.binding, claims.forwarded.clone());

@@ -10,6 +10,7 @@ pub mod delegation;
 pub mod forwarded_claims;
 pub mod jwk_set;
 pub mod jws;
+mod keys;
 pub mod remote_jwks;
 pub mod security_event;
 pub mod signing_keys;
@@ -23,16 +24,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
 
+pub use self::keys::Keys;
 use crate::refusal::TokenFault;
 use crate::state::account_stamp::AccountStamp;
 use crate::state::session::SessionDigest;
-use claims::{ClaimPath, ClaimRule};
+use claims::ClaimPath;
 use confirmation::Binding;
 use delegation::Delegation;
 use forwarded_claims::ForwardedClaims;
-use jwk_set::JwkSet;
 use jws::{Jws, Members};
-use remote_jwks::PublishedKeys;
 pub use verifier::Verifier;
 
 /// A claim of ours in customers' tokens: the account that they were given to.
@@ -63,9 +63,9 @@ impl<'a> Compact<'a> {
         self.claims.get("iss")?.as_str()
     }
 
-    /// Returns whether its claims are as all of these say.
-    pub(super) fn meets(&self, rules: &[ClaimRule]) -> bool {
-        rules.iter().all(|rule| rule.holds(&self.claims))
+    /// Its claims.
+    pub(super) fn claims(&self) -> &Members {
+        &self.claims
     }
 
     /// The scopes in this claim. See [`claims::scopes_of`].
@@ -111,30 +111,6 @@ pub enum TokenKind {
     Access,
 }
 
-/// Source of an issuer's keys.
-#[derive(Debug, Clone)]
-pub enum Keys {
-    /// Read with the configuration.
-    Fixed(JwkSet),
-    /// Fetched from the issuer, again and again.
-    Published(Arc<PublishedKeys>),
-}
-
-impl From<JwkSet> for Keys {
-    fn from(keys: JwkSet) -> Self {
-        Self::Fixed(keys)
-    }
-}
-
-impl Keys {
-    fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
-        match self {
-            Self::Fixed(keys) => keys.verify_signature(jws, now),
-            Self::Published(published) => published.verify_signature(jws, now),
-        }
-    }
-}
-
 /// Claims of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
@@ -150,6 +126,8 @@ pub struct Claims {
     pub expires_at: u64,
     /// The first second, since 1970, in which a fresh check would refuse it: clock skew and the end of its key are in it.
     pub ends: u64,
+    /// The first second, since 1970, in which it is refused whatever keys there are: a revocation is kept until then.
+    pub over: u64,
     /// `jti`.
     pub token_id: Option<String>,
     /// `sid`, only of our own tokens: the login that it is of.

@@ -46,11 +46,11 @@ impl Authenticator {
             published.judged(fault)
         });
         let mut claims = verified.inspect_err(|_| {
-            let owner = owner.filter(|_| role.is_of_client(compact));
+            let owner = owner.filter(|_| role.is_of_client(compact.claims()));
             known.client = owner.and_then(|id| self.name_of(role, &id).ok()).map(Arc::from);
         })?;
         // Before anything is said about a client: it is a customer's.
-        if !role.is_of_client(compact) {
+        if !role.is_of_client(compact.claims()) {
             return Err(TokenFault::Type);
         }
         let name = self.name_of(role, &claims.subject);

@@ -72,7 +72,14 @@ fn trusted_issuer(verifier: Verifier) -> TrustedIssuer {
         any: false,
         rules: vec![ClaimRule { claim: ClaimPath::parse("idtyp"), expected: app }],
     };
-    TrustedIssuer { number: IssuerNumber(1), verifier, customers: true, clients: Some(Box::new(role)), events: None }
+    TrustedIssuer {
+        number: IssuerNumber(1),
+        verifier,
+        customers: true,
+        clients: Some(Box::new(role)),
+        events: None,
+        introspector: None,
+    }
 }
 
 fn world() -> World {

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::client_role::ClientRole;
+use super::jwt::Verifier;
+use super::jwt::jws::Members;
 use super::jwt::remote_jwks::PublishedKeys;
 use super::jwt::security_event::EventVerifier;
-use super::jwt::{Compact, Verifier};
+use super::opaque_token::Introspector;
 use super::requirements::IssuerNumber;
 use crate::secret::Secret;
 
@@ -23,12 +25,14 @@ pub struct TrustedIssuer {
     pub clients: Option<Box<ClientRole>>,
     /// What it may tell of its own accord, where that is anything.
     pub events: Option<Arc<ProviderEvents>>,
+    /// Asks it about tokens that only it can read, where it is asked.
+    pub introspector: Option<Arc<Introspector>>,
 }
 
 impl TrustedIssuer {
-    /// Returns whether a token of this issuer is a client's rather than a customer's.
-    pub(super) fn is_of_client(&self, token: &Compact<'_>) -> bool {
-        self.clients.as_ref().is_some_and(|role| role.is_of_client(token))
+    /// Returns whether a token of this issuer with these claims is a client's rather than a customer's.
+    pub(super) fn is_of_client(&self, claims: &Members) -> bool {
+        self.clients.as_ref().is_some_and(|role| role.is_of_client(claims))
     }
 }
 
@@ -53,12 +57,23 @@ pub struct TrustedIssuers {
     all: Vec<TrustedIssuer>,
     /// Positions in `all`. An issuer may have several spellings.
     by_iss: HashMap<String, usize>,
+    introspects: bool,
 }
 
 impl TrustedIssuers {
     /// The issuer that writes this `iss` into its tokens.
     pub fn find(&self, iss: &str) -> Option<&TrustedIssuer> {
         self.by_iss.get(iss).and_then(|position| self.all.get(*position))
+    }
+
+    /// Returns whether some issuer is asked about tokens that only it can read.
+    pub fn introspects(&self) -> bool {
+        self.introspects
+    }
+
+    /// Those that are asked about tokens, in the order of the configuration.
+    pub fn introspecting(&self) -> impl Iterator<Item = &TrustedIssuer> + Clone {
+        self.all.iter().filter(|issuer| issuer.introspector.is_some())
     }
 
     /// All of them, each tenant of its own, in the order of the configuration.
@@ -86,6 +101,7 @@ impl FromIterator<(Vec<String>, TrustedIssuer)> for TrustedIssuers {
         for (spellings, issuer) in entries {
             let position = issuers.all.len();
             issuers.by_iss.extend(spellings.into_iter().map(|iss| (iss, position)));
+            issuers.introspects |= issuer.introspector.is_some();
             issuers.all.push(issuer);
         }
         issuers

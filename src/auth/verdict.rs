@@ -136,7 +136,8 @@ fn lacking(has: &[String], scopes: &[String]) -> Option<Box<str>> {
 pub struct Marks {
     /// Its id: see [`Subject::Token`].
     pub id: Box<str>,
-    /// Another id, under which a version before has revoked it: the digest of the whole token.
+    /// Another id, under which it may have been revoked: of a JWT the digest of the whole token, as a version before wrote
+    /// it, of one that only its issuer can read the `jti`.
     pub earlier_id: Option<Box<str>>,
     /// The login that it is of, or the session of another issuer.
     pub login: Option<Box<str>>,
@@ -180,6 +181,14 @@ impl Marks {
         let Self { id, earlier_id, login, issued: _, also: _, audience: _, ends_with } = self;
         let ids = [Some(id), earlier_id.as_ref()].into_iter().flatten().cloned().map(Subject::Token);
         ids.chain(login.clone().map(Subject::Login)).chain(ends_with.iter().cloned()).collect()
+    }
+
+    /// The marks of another issuer's token that only the issuer can read: the digest of the whole of it, and its `jti`
+    /// where the issuer has told one.
+    pub fn of_opaque(claims: &Claims, issuer: &str, token: &str) -> Self {
+        let id = format!("sha256 {}", hex(&api_key::digest(token.as_bytes()))).into();
+        let told = claims.token_id.as_deref().map(|told| Subject::token_of(issuer, told));
+        Self { id, earlier_id: told, ..Self::of(claims, issuer, false, token) }
     }
 
     /// It counts as one for this audience.

@@ -94,6 +94,12 @@ fn connect(plan: Plan) -> anyhow::Result<()> {
                 vec![(format!("issuer {}", keys.issuer()), outcome)]
             });
         }
+        for introspector in plan.policy.introspectors().cloned().collect::<Vec<_>>() {
+            questions.spawn(async move {
+                let who = format!("introspection of issuer {}", introspector.issuer());
+                vec![(who, in_time(introspector.try_ask()).await)]
+            });
+        }
         for token in plan.policy.tokens().cloned().collect::<Vec<_>>() {
             questions.spawn(async move {
                 let who = format!("access token of backend {}", token.standing().backend);

@@ -16,6 +16,7 @@ mod gateway;
 mod grammar;
 mod http1_options;
 mod identifier_places;
+mod introspection;
 mod issuer_names;
 mod listeners;
 mod login;

@@ -18,6 +18,7 @@ mod fields;
 mod file_path;
 mod forward_auth;
 mod http1_options;
+mod introspection;
 mod issuing;
 mod listen;
 mod matcher;
@@ -54,6 +55,7 @@ pub use fields::FieldRules;
 pub use file_path::{CREDENTIALS, FilePath};
 pub use forward_auth::ForwardAuth;
 pub use http1_options::{HeaderCase, Tolerated};
+pub use introspection::Introspection;
 pub use issuing::{
     AccessToken, Attempts, Cookie, Exchange, Identifier, IdentifierMode, Issue, Issuer, Login, LoginPage, NumberStyle,
     RateLimit, Refresh, SameSite,
@@ -73,7 +75,8 @@ pub use servers::{
 };
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
 pub use trusted::{
-    AcceptedAudiences, IssuerNames, Jwks, JwksFile, KeyRefresh, NoAudience, PemKeys, SignatureAlgorithm, TrustedIssuer,
+    AcceptedAudiences, Discovery, IssuerNames, Jwks, JwksFile, KeyRefresh, NoAudience, PemKeys, ProxyChoice,
+    ProxyWithPassword, SignatureAlgorithm, TrustedIssuer,
 };
 
 /// The configuration of wicketgate. A secret is never written here: use `{file: PATH}` or `{env: NAME}`.

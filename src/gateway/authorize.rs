@@ -3,11 +3,13 @@
 pub(crate) mod csrf;
 pub(crate) mod dpop;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::error::Refused;
 use super::observe::record::Record;
 use super::rate_limit::apply::RateLimitHeaders;
+use super::rate_limit::keys::network;
 use super::request::call::Call;
 use super::{Gateway, identifier, unix_seconds};
 use crate::auth::attribution::Attribution;
@@ -111,7 +113,7 @@ impl Gateway {
         decided.map_err(|refusal| Refused { retry_after: looked_up.retry_after, ..refusal.into() })
     }
 
-    /// Asks the issuer for its keys, or the store for a session, or proves a client by its secret.
+    /// Asks the issuer for its keys or about a token, or the store for a session, or proves a client by its secret.
     ///
     /// # Errors
     /// [`Refusal::StateUnavailable`] where the store is away, unless the route only observes.
@@ -135,6 +137,10 @@ impl Gateway {
             PendingLookup::ClientIssuer(keys) => {
                 keys.ask().await;
                 into.learned.client_keys = true;
+            }
+            PendingLookup::Token(question) => {
+                let told = question.ask(network(call.source.address)).await;
+                into.learned.token = Some(Arc::new(told));
             }
             PendingLookup::Store(digest) => {
                 let told = self.shared.state.fetch(&digest).await;

@@ -208,7 +208,11 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::ClientToken(TokenFault::NoKeys)
         | R::CustomerToken(TokenFault::NoKeys)
         | R::SecurityEvent(TokenFault::NoKeys)
-        | R::ClientAssertion(TokenFault::NoKeys) => (503, "503-04", "The issuer's keys are unavailable; retry later."),
+        | R::ClientAssertion(TokenFault::NoKeys)
+        | R::ClientToken(TokenFault::Introspection)
+        | R::CustomerToken(TokenFault::Introspection) => {
+            (503, "503-04", "The issuer's keys, or its answer, are unavailable; retry later.")
+        }
         R::SecurityEvent(_) => (400, "400-15", "The logout token or security event is not valid here."),
         R::CustomerToken(TokenFault::Expired) => (401, "401-02", "The customer credential has expired."),
         R::Session(crate::refusal::SessionFault::Expired) => (401, "401-02", "The customer credential has expired."),

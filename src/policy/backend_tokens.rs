@@ -11,7 +11,7 @@ use http::HeaderValue;
 use super::ca_certificates::Authorities;
 use crate::backend::token::{BackendToken, TokenSource};
 use crate::config::{Config, raw};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Proxies};
 use crate::hex::hex;
 use crate::parameters::form_encoded;
 use crate::secret::Secret;
@@ -73,6 +73,7 @@ impl TokenRegistry {
             tls: Arc::clone(&trusted.client),
             plain: raw.danger_plaintext,
             private: true,
+            proxies: Proxies::Environment,
             timeout: raw.timeout.get(),
         };
         let source =

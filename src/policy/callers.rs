@@ -24,6 +24,7 @@ use crate::auth::tls::client_authority::AuthorityId;
 use crate::auth::{Client, ClientSecret, SessionCookie};
 use crate::config::raw::FilePath;
 use crate::config::{Config, Problems, raw};
+use crate::fetch::Proxies;
 use crate::hex::hex;
 use crate::key_validity::{KeyVersion, Validity};
 
@@ -180,6 +181,7 @@ fn read_client_keys(
                 ca: client.ca.as_deref(),
                 plain: client.danger_plaintext,
                 private: false,
+                proxies: Proxies::Environment,
             };
             publisher.keys(config, authorities, &lasting.published).map(Some)
         }

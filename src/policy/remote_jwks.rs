@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::ca_certificates::{Authorities, Authority};
+use super::way_out::told_apart;
 use crate::auth::jwt::Keys;
 use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::jwk_set::JwkSet;
 use crate::auth::jwt::remote_jwks::{JwksLocation, JwksSource, PublishedKeys};
 use crate::config::Config;
 use crate::config::raw::KeyRefresh;
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Proxies};
 use crate::hex::hex;
 use crate::key_validity::LastUse;
 use aws_lc_rs::digest;
@@ -96,6 +97,8 @@ pub(super) struct Publisher<'c> {
     pub(super) plain: bool,
     /// Allows addresses in private networks where the other party names them.
     pub(super) private: bool,
+    /// The proxy on the way to the server.
+    pub(super) proxies: Proxies,
 }
 
 impl Publisher<'_> {
@@ -109,11 +112,14 @@ impl Publisher<'_> {
         authorities: &Authorities<'_>,
         registry: &JwksRegistry,
     ) -> Result<Keys, JwksFault> {
-        let Self { name, place, algorithms, refresh, ca, plain, private } = self;
+        let Self { name, place, algorithms, refresh, ca, plain, private, proxies } = self;
         let Authority { digest: trusted, client: tls, .. } =
             authorities.of(ca).map_err(|(message, help)| ("ca", message, help))?;
         // What decides about the fetching; all else may change without another fetch.
-        let description = format!("{name} {place:?} {algorithms:?} {refresh:?} {plain} {private} {ca:?} {trusted}");
+        let description = format!(
+            "{name} {place:?} {algorithms:?} {refresh:?} {plain} {private} {ca:?} {trusted} {}",
+            told_apart(&proxies)
+        );
         let file = digest::digest(&digest::SHA256, format!("{name} {place:?}").as_bytes());
         let source = JwksSource {
             issuer: name.to_owned(),
@@ -123,7 +129,7 @@ impl Publisher<'_> {
             cooldown: refresh.cooldown.get(),
             keep: refresh.keep.get(),
             lapse: if refresh.strict { Duration::ZERO } else { 2 * refresh.interval.get() },
-            fetcher: Fetcher { tls, plain, private, timeout: refresh.timeout.get() },
+            fetcher: Fetcher { tls, plain, private, proxies, timeout: refresh.timeout.get() },
             copy: config.data_directory().join("issuers").join(format!("{}.json", hex(&file.as_ref()[..16]))),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::ca_certificates::Authorities;
+use super::introspection::IntrospectorRegistry;
 use super::remote_jwks::{self, JwksFault, JwksRegistry, Publisher};
+use super::way_out;
 use crate::auth::IssuerNumber;
 use crate::auth::client_role::ClientRole;
 use crate::auth::jwt::algorithm::Algorithm;
@@ -14,6 +16,7 @@ use crate::auth::jwt::jwk_set::JwkSet;
 use crate::auth::jwt::remote_jwks::JwksLocation;
 use crate::auth::jwt::security_event::{EventKind, EventVerifier};
 use crate::auth::jwt::{Keys, Verifier};
+use crate::auth::opaque_token::Introspector;
 use crate::auth::trusted_issuer::{ProviderEvents, TrustedIssuer, TrustedIssuers};
 use crate::config::raw::{self, AcceptedAudiences, ClaimValue, NoAudience};
 use crate::config::{Config, Problems};
@@ -24,13 +27,16 @@ pub(super) fn read(
     config: &Config,
     authorities: &Authorities<'_>,
     registry: &JwksRegistry,
+    introspectors: &IntrospectorRegistry,
     problems: &mut Problems,
 ) -> TrustedIssuers {
     let mut trusted = Vec::new();
     for (number, issuer) in config.raw().trusted_issuers.iter().enumerate() {
         let at = format!("trusted_issuers[{number}]");
-        let keys = read_keys(config, authorities, issuer, registry);
-        let entry = keys.map(|keys| Entry { config, issuer, number, keys });
+        let entry = read_keys(config, authorities, issuer, registry).and_then(|keys| {
+            let introspector = introspectors.introspector(config, authorities, issuer)?;
+            Ok(Entry { config, issuer, number, keys, introspector })
+        });
         match entry.and_then(|entry| issuer.spellings().into_iter().map(|iss| entry.of_spellings(iss)).collect()) {
             Ok(issuers) => trusted.extend::<Vec<_>>(issuers),
             Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
@@ -45,6 +51,7 @@ struct Entry<'c> {
     issuer: &'c raw::TrustedIssuer,
     number: usize,
     keys: Keys,
+    introspector: Option<Arc<Introspector>>,
 }
 
 impl Entry<'_> {
@@ -65,6 +72,7 @@ impl Entry<'_> {
             }),
             customers: issuer.is_for(raw::IssuerRole::Customer),
             events: events(self.config, issuer, &verifier)?,
+            introspector: self.introspector.clone(),
             verifier,
         };
         Ok((spellings, trusted))
@@ -193,7 +201,11 @@ fn read_keys(
             return remote_jwks::read_pem(config, &name, &file.pem, &algorithms).map(Keys::Fixed);
         }
         Some(raw::Jwks::Url(url)) => JwksLocation::Url(url.clone()),
-        None => JwksLocation::Discovery,
+        None => match &issuer.discovery {
+            raw::Discovery::Url(url) => JwksLocation::Metadata(url.clone()),
+            raw::Discovery::Flag(true) => JwksLocation::Discovery,
+            raw::Discovery::Flag(false) => return Ok(Keys::Nowhere),
+        },
     };
     let publisher = Publisher {
         name: &name,
@@ -203,6 +215,7 @@ fn read_keys(
         ca: issuer.ca.as_deref(),
         plain: issuer.danger_plaintext,
         private: issuer.danger_private_addresses,
+        proxies: way_out::read(config, issuer.proxy.as_ref())?,
     };
     publisher.keys(config, authorities, registry)
 }

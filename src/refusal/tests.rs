@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(crate) const TOKEN_FAULTS: [TokenFault; 22] = [
+pub(crate) const TOKEN_FAULTS: [TokenFault; 24] = [
     TokenFault::Missing,
     TokenFault::TooLong,
     TokenFault::Malformed,
@@ -25,6 +25,8 @@ pub(crate) const TOKEN_FAULTS: [TokenFault; 22] = [
     TokenFault::Binding,
     TokenFault::Account,
     TokenFault::Actor,
+    TokenFault::Inactive,
+    TokenFault::Introspection,
 ];
 
 #[test]

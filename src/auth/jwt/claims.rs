@@ -51,7 +51,7 @@ pub enum ExpectedClaim {
 }
 
 impl ClaimRule {
-    pub(super) fn holds(&self, claims: &Members) -> bool {
+    pub(in crate::auth) fn holds(&self, claims: &Members) -> bool {
         let Some(found) = self.claim.find(claims) else { return self.expected == ExpectedClaim::Absent };
         match (&self.expected, found) {
             (ExpectedClaim::OneOf(values), found) => values.contains(found),

@@ -65,6 +65,8 @@ pub enum JwksLocation {
     Url(String),
     /// `jwks_uri` of the issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414).
     Discovery,
+    /// `jwks_uri` of the metadata at this address, whichever issuer they name.
+    Metadata(String),
 }
 
 /// The keys of one issuer, as they were last fetched.
@@ -81,6 +83,8 @@ pub struct PublishedKeys {
     next_on_demand: AtomicU64,
     waiting: AtomicUsize,
     outcomes: Mutex<Outcomes>,
+    /// The issuer that the metadata name, where it is another.
+    other_issuer: Mutex<Option<String>>,
     clock: Instant,
 }
 
@@ -143,6 +147,7 @@ impl PublishedKeys {
             next_on_demand: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             outcomes: Mutex::default(),
+            other_issuer: Mutex::default(),
             clock: Instant::now(),
         };
         if let Some(mut fetched) = copy::read(&keys.source)
@@ -291,10 +296,27 @@ impl PublishedKeys {
                 let url = discovery::jwks_uri(fetcher, &self.source.issuer).await?;
                 (url, ChosenBy::Them(discovery::host_of(&self.source.issuer)))
             }
+            JwksLocation::Metadata(at) => {
+                let (url, named) = discovery::jwks_uri_at(fetcher, at, &self.source.issuer).await?;
+                self.note_other_issuer(at, named);
+                (url, ChosenBy::Them(discovery::host_of(at)))
+            }
         };
         let document = fetcher.get(&url, chosen).await.map_err(|fault| FetchFailure::of_fetch(&url, &fault))?;
         let keys = listed(&document.body).map_err(|message| FetchFailure::of_document("json", &url, &message))?;
         Ok((keys, url, document.max_age))
+    }
+
+    /// Says once that the metadata name another issuer, for as long as they name the same one.
+    fn note_other_issuer(&self, at: &str, named: Option<String>) {
+        let mut known = self.other_issuer.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != named
+            && let Some(named) = &named
+        {
+            let message = "the metadata name another issuer than the configuration: its keys are used, as configured";
+            tracing::info!(issuer = %self.source.issuer, named = %named, address = at, "{message}");
+        }
+        *known = named;
     }
 
     fn usable(&self, keys: &[Value], url: &str, now: u64) -> Result<(JwkSet, Vec<String>), FetchFailure> {

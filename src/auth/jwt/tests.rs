@@ -16,6 +16,7 @@ use x509_parser::prelude::FromDer as _;
 
 use super::algorithm::Algorithm;
 use super::claims::ClaimPath;
+use super::jwk_set::JwkSet;
 use super::*;
 use crate::customer;
 
@@ -182,6 +183,7 @@ fn a_right_token_gives_its_claims() {
         rules: None,
         expires_at: NOW + 600,
         ends: NOW + 600 + SKEW,
+        over: NOW + 600 + SKEW,
         token_id: Some("7".into()),
         client_id: None,
         scope: None,

@@ -167,9 +167,14 @@ impl Verifier {
     /// The keys, where they are fetched.
     pub fn published(&self) -> Option<&Arc<PublishedKeys>> {
         match &self.keys {
-            Keys::Fixed(_) => None,
+            Keys::Fixed(_) | Keys::Nowhere => None,
             Keys::Published(published) => Some(published),
         }
+    }
+
+    /// Returns whether there are keys to verify signatures with; otherwise the issuer is asked about each token.
+    pub fn has_keys(&self) -> bool {
+        !matches!(self.keys, Keys::Nowhere)
     }
 
     /// The same with other keys.
@@ -224,6 +229,29 @@ impl Verifier {
         self.verified(token, now, true, &mut false)
     }
 
+    /// The claims of a token about which its issuer was asked, and which says that it is good: the same checks but for
+    /// those of type and signature. It may leave out `iss` (RFC 7662 section 2.2). The answer is good until the second
+    /// `until`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub(in crate::auth) fn verify_introspected(
+        &self,
+        claims: &Members,
+        until: u64,
+        now: u64,
+    ) -> Result<Claims, TokenFault> {
+        match claims.get("iss") {
+            Some(issuer) if !issuer.as_str().is_some_and(|iss| self.is_issuer(iss)) => Err(TokenFault::Issuer),
+            _ => self.checked(claims, until, now, false),
+        }
+    }
+
+    /// The subject that claims name, where it can be one.
+    pub(in crate::auth) fn subject_in<'c>(&self, claims: &'c Members) -> Option<Cow<'c, str>> {
+        self.subject(claims).ok()
+    }
+
     fn verified(
         &self,
         token: &Compact<'_>,
@@ -233,11 +261,21 @@ impl Verifier {
     ) -> Result<Claims, TokenFault> {
         self.check_type(token.jws.kind())?;
         let key_ends = self.keys.verify_signature(&token.jws, now)?;
-        let claims = &token.claims;
         if !token.issuer().is_some_and(|iss| self.is_issuer(iss)) {
             return Err(TokenFault::Issuer);
         }
         *is_authentic = true;
+        self.checked(&token.claims, key_ends, now, may_have_expired)
+    }
+
+    /// Checks claims that are its issuer's; what vouches for that ends in the second `vouched_until`.
+    fn checked(
+        &self,
+        claims: &Members,
+        vouched_until: u64,
+        now: u64,
+        may_have_expired: bool,
+    ) -> Result<Claims, TokenFault> {
         self.check_kind(claims)?;
         let audience = self.audience(claims.get("aud"))?;
         let expires_at = time(claims, "exp")?.ok_or(TokenFault::Malformed)?;
@@ -272,7 +310,8 @@ impl Verifier {
                 _ => None,
             },
             expires_at,
-            ends: expires_at.saturating_add(self.skew).min(key_ends),
+            ends: expires_at.saturating_add(self.skew).min(vouched_until),
+            over: expires_at.saturating_add(self.skew),
             token_id: text("jti")?,
             login: if self.reads_client { text("sid")? } else { None },
             session: if self.reads_session { self.session(claims)? } else { None },

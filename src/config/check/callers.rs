@@ -17,6 +17,7 @@ impl Check<'_> {
         for (index, issuer) in raw.trusted_issuers.iter().enumerate() {
             self.trusted_issuer(&format!("trusted_issuers[{index}]"), issuer);
         }
+        self.introspecting_issuers(&raw.trusted_issuers);
         self.issuers_are_unique();
     }
 

@@ -267,6 +267,7 @@ pub(super) fn is_sha256(digest: &str) -> bool {
 pub(super) struct UrlParts<'a> {
     pub(super) scheme: &'a str,
     pub(super) host: &'a str,
+    port: &'a str,
     /// Path, query and fragment.
     pub(super) rest: &'a str,
 }
@@ -303,7 +304,12 @@ impl<'a> UrlParts<'a> {
         if !authority.starts_with('[') && host_fault(&host.to_ascii_lowercase()).is_some() {
             return Err(broken("there is no host name in this address"));
         }
-        Ok(Self { scheme, host, rest })
+        Ok(Self { scheme, host, port, rest })
+    }
+
+    /// Returns whether a port is named.
+    pub(super) fn has_port(&self) -> bool {
+        !self.port.is_empty()
     }
 
     /// Returns whether the host is a loopback address.

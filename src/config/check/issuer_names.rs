@@ -1,6 +1,6 @@
 //! Checks of the names of trusted issuers: spellings and tenants.
 
-use super::super::raw::{IssuerNames, TrustedIssuer};
+use super::super::raw::{Discovery, IssuerNames, TrustedIssuer};
 use super::Check;
 use crate::customer::LONGEST_ISSUER;
 
@@ -46,7 +46,7 @@ impl Check<'_> {
             let message = "customers of different tenants with the same subject would be one customer";
             self.add(&format!("{at}.tenant"), message, "remove `tenant`: each tenant is a namespace of its own");
         }
-        if issuer.discovery && issuer.tenants.len() > 1 {
+        if issuer.discovery == Discovery::Flag(true) && issuer.tenants.len() > 1 {
             let message = "each tenant has a discovery document of its own";
             let help = "write `jwks`, the address of the keys that they have in common, instead of `discovery: true`";
             self.add(&format!("{at}.discovery"), message, help);

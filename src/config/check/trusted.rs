@@ -1,6 +1,6 @@
 //! Checks of `trusted_issuers`.
 
-use super::super::raw::{AcceptedAudiences, ClaimRule, Jwks, NoAudience, TrustedIssuer};
+use super::super::raw::{AcceptedAudiences, ClaimRule, Discovery, Jwks, NoAudience, TrustedIssuer};
 use super::super::scalar::Duration;
 use super::super::{Config, Warning};
 use super::issuer_names::issuer_name_at;
@@ -11,6 +11,7 @@ impl Check<'_> {
         self.issuer_names(at, issuer);
         self.keys_of(at, issuer);
         self.accepted_audiences(at, issuer);
+        self.way_to_issuer(at, issuer);
         if let Some(types) = &issuer.types {
             self.not_empty(&format!("{at}.types"), types, "name the `typ` values of its tokens, such as JWT");
             for (index, name) in types.iter().enumerate() {
@@ -69,14 +70,18 @@ impl Check<'_> {
 
     /// Exactly one source of keys, and algorithms that belong to it.
     fn keys_of(&mut self, at: &str, issuer: &TrustedIssuer) {
-        let named =
-            [("jwks", issuer.jwks.is_some()), ("discovery", issuer.discovery), ("secret", issuer.secret.is_some())];
+        let named = [
+            ("jwks", issuer.jwks.is_some()),
+            ("discovery", issuer.discovery.is_on()),
+            ("secret", issuer.secret.is_some()),
+        ];
         let set: Vec<&str> = named.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect();
         match set[..] {
+            [] if issuer.introspection.is_some() => {}
             [] => self.add(
                 at,
                 "nothing says where the keys of this issuer are",
-                "add `jwks`, `discovery: true` or `secret`",
+                "add `jwks`, `discovery: true` or `secret`, or `introspection`",
             ),
             [_] => {}
             _ => {
@@ -85,6 +90,13 @@ impl Check<'_> {
             }
         }
         let algorithms = format!("{at}.algorithms");
+        if set.is_empty() && issuer.introspection.is_some() {
+            if !issuer.algorithms.is_empty() {
+                let message = "this issuer has no keys: its tokens are introspected, and no signature is verified";
+                self.add(&algorithms, message, "remove `algorithms`, or add `jwks`, `discovery` or `secret`");
+            }
+            return;
+        }
         self.not_empty(&algorithms, &issuer.algorithms, "name the algorithms that it uses, such as RS256");
         for (index, algorithm) in issuer.algorithms.iter().enumerate() {
             if algorithm.is_symmetric() == issuer.secret.is_some() {
@@ -106,8 +118,12 @@ impl Check<'_> {
         if let Some(Jwks::Url(url)) = &issuer.jwks {
             self.issuer_address(&format!("{at}.jwks"), url, issuer.danger_plaintext);
         }
-        if issuer.discovery && issuer.tenants.len() < 2 {
-            self.issuer_address(&issuer_name_at(at, issuer, 0), &issuer.name(), issuer.danger_plaintext);
+        match &issuer.discovery {
+            Discovery::Flag(true) if issuer.tenants.len() < 2 => {
+                self.issuer_address(&issuer_name_at(at, issuer, 0), &issuer.name(), issuer.danger_plaintext);
+            }
+            Discovery::Flag(_) => {}
+            Discovery::Url(url) => self.issuer_address(&format!("{at}.discovery"), url, issuer.danger_plaintext),
         }
     }
 

@@ -5,10 +5,11 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::client_role::default_roles;
-use super::{ClaimRule, ClientRole, FilePath, IssuerRole, ProviderLogout, SecretRef, SecurityEvents};
+use super::{ClaimRule, ClientRole, FilePath, Introspection, IssuerRole, ProviderLogout, SecretRef, SecurityEvents};
 use crate::config::scalar::Duration;
 
-/// An issuer of tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`.
+/// An issuer of tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`; with
+/// `introspection` it needs none.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedIssuer {
@@ -26,13 +27,19 @@ pub struct TrustedIssuer {
     pub client: Option<ClientRole>,
     /// Its public keys: the https address of its JWK set, {file: PATH}, or {pem: PATH}.
     pub jwks: Option<Jwks>,
-    /// Find the JWKS by OpenID Connect Discovery (RFC 8414).
+    /// Find the JWKS by OpenID Connect Discovery (RFC 8414): true, or the https address of the metadata where they stand
+    /// elsewhere or name another issuer.
     #[serde(default)]
-    pub discovery: bool,
+    pub discovery: Discovery,
     /// A secret that the issuer signs with (HS256, HS384, HS512), and that nobody else has.
     pub secret: Option<SecretRef>,
+    /// The endpoint that says whether a token is good that is no JWT (RFC 7662).
+    pub introspection: Option<Introspection>,
     /// A PEM file of the CA certificates by which its server is verified. Default: those of the system.
     pub ca: Option<FilePath>,
+    /// The HTTP proxy on the way to its server: its address, `none`, or {url, username, password}. Default: that of the
+    /// environment.
+    pub proxy: Option<ProxyChoice>,
     /// Fetch its keys by plain http over a network. Anyone on the way can then forge every token.
     #[serde(default)]
     pub danger_plaintext: bool,
@@ -45,7 +52,8 @@ pub struct TrustedIssuer {
     /// Accepted `aud` values; one of them must be in the token. `none`: its tokens have no `aud`, and `claims` say whom they
     /// are for.
     pub audiences: AcceptedAudiences,
-    /// Its signature algorithms.
+    /// Its signature algorithms. Required where it has keys.
+    #[serde(default)]
     pub algorithms: Vec<SignatureAlgorithm>,
     /// Accepted values of `typ`; `none` for tokens without it. Default: JWT, none.
     pub types: Option<Vec<String>>,
@@ -155,6 +163,51 @@ pub enum AcceptedAudiences {
 pub enum NoAudience {
     /// None.
     None,
+}
+
+/// Discovery of an issuer's keys: by the issuer's own address, or by another.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Discovery {
+    /// Whether the metadata are looked for where the standards say.
+    Flag(bool),
+    /// The https address of the metadata.
+    Url(String),
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self::Flag(false)
+    }
+}
+
+impl Discovery {
+    /// True if keys are found by discovery.
+    pub fn is_on(&self) -> bool {
+        *self != Self::Flag(false)
+    }
+}
+
+/// The HTTP proxy on the way to others.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ProxyChoice {
+    /// `http://host:port`, or `none`.
+    Url(String),
+    /// One that wants a user name and a password.
+    WithPassword(ProxyWithPassword),
+}
+
+/// An HTTP proxy that wants a user name and a password.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyWithPassword {
+    /// Its address: http://host:port.
+    pub url: String,
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: SecretRef,
 }
 
 /// The public keys of an issuer: an address, or a file of either kind.

@@ -1,6 +1,7 @@
 //! `POST /auth/logout`: ends the logins of the presented credentials, each with its cookie session, JWTs and refresh
 //! tokens. 204 says that something has ended; otherwise the response says why not.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,11 +13,12 @@ use super::form::{self, FORM, Form, MAX_FORM_WITH_TOKEN};
 use super::session_cookie::cookie_line;
 use crate::auth::PresentedCredentials;
 use crate::auth::attribution::Attribution;
-use crate::auth::introspection::{Inspected, Purpose};
+use crate::auth::introspection::{Inquiry, Inspected, Purpose};
 use crate::customer::{Identifier, TracedCustomer};
 use crate::gateway::authorize::csrf;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
+use crate::gateway::rate_limit::keys::network;
 use crate::gateway::request::call::Call;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::{Gateway, unix_seconds};
@@ -49,6 +51,8 @@ struct Ending<'a> {
     /// The listener's own audience, where it has one.
     isolated_audience: Option<Arc<str>>,
     now: u64,
+    /// The network of the caller.
+    network: IpAddr,
     customers: Vec<Identifier>,
     rules: Vec<Rule>,
     fault: Option<Refusal>,
@@ -77,6 +81,7 @@ impl Gateway {
             state: &self.shared.state,
             isolated_audience: call.audience_apart(),
             now: unix_seconds(SystemTime::now()),
+            network: network(call.source.address),
             customers: Vec::new(),
             rules: Vec::new(),
             fault: None,
@@ -184,7 +189,8 @@ impl Ending<'_> {
     /// Ends a customer's token and its login. Returns whether there was anything to end.
     async fn token(&mut self, token: &str) -> Result<bool, Refusal> {
         let auth = &self.policy.auth;
-        let fault = match auth.inspect_customer(token, self.now, self.state, Purpose::End, &mut self.known).await {
+        let inquiry = Inquiry { now: self.now, network: self.network, state: self.state };
+        let fault = match auth.inspect_customer(token, inquiry, Purpose::End, &mut self.known).await {
             Ok(token) if !auth.is_for(&token.claims, self.isolated_audience.as_deref()) => TokenFault::Audience,
             // A client acts by it, which is not for the customer to hold: the client revokes it, and the customer logs out.
             Ok(token) if token.delegate().is_some() => TokenFault::Actor,
@@ -266,8 +272,8 @@ pub async fn end_family(
 /// # Errors
 /// [`Refusal::StateUnavailable`].
 pub async fn end_of(token: &Inspected, login: Option<&Login>, state: &State, now: u64) -> Result<Rule, Refusal> {
-    let (ends, Some(subject)) = (token.claims.ends, token.login()) else {
-        return Ok(Rule::forever(token.subject(), token.claims.ends));
+    let (ends, Some(subject)) = (token.claims.over, token.login()) else {
+        return Ok(Rule::forever(token.subject(), token.claims.over));
     };
     let Some(family) = token.claims.family else {
         return Ok(Rule::forever(subject, last_end(login, now).max(ends)));

@@ -125,7 +125,7 @@ impl Gateway {
             Ok(token) if !is_meant(&token.claims) => Ok(Token::Nothing),
             Ok(token) if !is_within(&token, reach, client) => Ok(Token::Nothing),
             Ok(token) => Ok(Token::Good(Box::new(token))),
-            Err(TokenFault::NoKeys) => Err(Refusal::CustomerToken(TokenFault::NoKeys).into()),
+            Err(fault @ (TokenFault::NoKeys | TokenFault::Introspection)) => Err(Refusal::CustomerToken(fault).into()),
             Err(TokenFault::Expired | TokenFault::Revoked) if purpose == Purpose::End && reach == TokenReach::All => {
                 Ok(policy.auth.family_of_ended(token, now, is_meant).map_or(Token::Nothing, Token::Over))
             }

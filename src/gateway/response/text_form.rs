@@ -1,15 +1,13 @@
 //! JSON of backends in the forms that old servers write: behind a byte order mark, in other charsets than UTF-8, in gzip
 //! that nobody asked for. It is read strictly, and goes on in UTF-8 (RFC 8259 section 8.1).
 
-use std::io::Read as _;
-
 use bytes::Bytes;
 use encoding_rs::{Encoding, ISO_8859_15, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
-use flate2::bufread::MultiGzDecoder;
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
 
 use super::response_framing::AnswerFault;
+use crate::gzip::{self, CodingFault};
 
 /// Content coding and charset of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +22,7 @@ impl TextForm {
     /// # Errors
     /// [`AnswerFault::Encoded`] and [`AnswerFault::Charset`] for others than those that are read here.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, AnswerFault> {
-        let lines = headers.get_all(header::CONTENT_ENCODING).iter();
-        let codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-        let mut is_gzip = false;
-        for coding in codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
-            let is_first = !std::mem::replace(&mut is_gzip, true);
-            if !is_first || !(coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip")) {
-                return Err(AnswerFault::Encoded);
-            }
-        }
+        let is_gzip = gzip::is_gzip(headers)?;
         let mut charset = None;
         for kind in headers.get_all(header::CONTENT_TYPE) {
             for name in kind.as_bytes().split(|byte| *byte == b';').skip(1).filter_map(charset_in) {
@@ -51,7 +41,7 @@ impl TextForm {
     /// # Errors
     /// [`AnswerFault::BrokenGzip`], [`AnswerFault::BrokenText`] and [`AnswerFault::TooLarge`].
     pub(crate) fn in_utf8(self, bytes: Bytes, limit: usize) -> Result<Bytes, AnswerFault> {
-        let bytes = if self.is_gzip { inflated(&bytes, limit)? } else { bytes };
+        let bytes = if self.is_gzip { gzip::inflated(&bytes, limit)? } else { bytes };
         // A mark says more than the charset (WHATWG Encoding, "BOM sniff").
         let (charset, mark) = Encoding::for_bom(&bytes).unwrap_or((self.charset_of(&bytes), 0));
         let text = bytes.slice(mark..);
@@ -105,11 +95,14 @@ fn known(name: &[u8]) -> Option<&'static Encoding> {
     [UTF_8, WINDOWS_1252, ISO_8859_15, UTF_16LE, UTF_16BE].into_iter().find(|known| *known == charset)
 }
 
-fn inflated(bytes: &[u8], limit: usize) -> Result<Bytes, AnswerFault> {
-    let mut all = Vec::new();
-    let mut inflating = MultiGzDecoder::new(bytes).take(limit as u64 + 1);
-    inflating.read_to_end(&mut all).map_err(|_| AnswerFault::BrokenGzip)?;
-    if all.len() > limit { Err(AnswerFault::TooLarge) } else { Ok(all.into()) }
+impl From<CodingFault> for AnswerFault {
+    fn from(fault: CodingFault) -> Self {
+        match fault {
+            CodingFault::Other => Self::Encoded,
+            CodingFault::Broken => Self::BrokenGzip,
+            CodingFault::TooLarge => Self::TooLarge,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,9 @@ use super::readiness::Readiness;
 use crate::backend::Backend;
 use crate::backend::token::TokenStatus;
 use crate::gateway::Shared;
-use crate::metrics::{BackendLevels, BackendTokenLevels, IssuerLevels, KeyUse, Levels, ServerLevels};
+use crate::metrics::{
+    BackendLevels, BackendTokenLevels, IntrospectionLevels, IssuerLevels, KeyUse, Levels, ServerLevels,
+};
 use crate::open_files;
 use crate::plural::counted;
 use crate::policy::route::Route;
@@ -158,6 +160,11 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         }
     });
     shared.metrics.issuers(issuers.collect());
+    let introspectors = policy.introspectors().map(|introspector| IntrospectionLevels {
+        issuer: introspector.issuer().to_owned(),
+        outcomes: introspector.outcomes(),
+    });
+    shared.metrics.introspections(introspectors.collect());
     let tokens = policy.tokens().map(|token| {
         let TokenStatus { backend, left, outcomes } = token.standing();
         BackendTokenLevels { backend, left, outcomes }

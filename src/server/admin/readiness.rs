@@ -22,6 +22,9 @@ impl Readiness {
         }
         let without_keys = policy.published().filter(|keys| !keys.has_keys(now));
         degraded.extend(without_keys.map(|keys| format!("issuer:{}", keys.issuer())));
+        let failing = policy.introspectors().filter(|introspector| introspector.is_failing(now));
+        let failing = failing.map(|introspector| format!("issuer:{}", introspector.issuer()));
+        degraded.extend(failing.filter(|part| !degraded.contains(part)).collect::<Vec<_>>());
         // All replicas lose a shared store at once: an honest 503 is more than no answer from any of them. One that has
         // never heard it knows no revocation.
         let is_required = |part: &&String| {

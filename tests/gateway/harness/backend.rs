@@ -104,7 +104,7 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let guard = self.0.0.lock().unwrap();
         drop(self.0.1.wait_timeout_while(guard, DEADLINE * 2, |open| !*open).unwrap());
     }

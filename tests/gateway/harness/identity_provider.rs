@@ -31,6 +31,7 @@ struct Shared {
     published: Mutex<Published>,
     metadata: Mutex<Vec<(String, Value)>>,
     asked: AtomicUsize,
+    heads: Mutex<Vec<String>>,
     stop: AtomicBool,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -49,7 +50,16 @@ impl IdentityProvider {
 
     /// By https, with the certificate of the tests' own authority.
     pub(crate) fn start_tls(keys: &[Value]) -> Self {
-        let pair = keys::server();
+        Self::start_tls_as(keys::server(), keys)
+    }
+
+    /// By plain http at this address.
+    pub(crate) fn start_at(address: &str, keys: &[Value]) -> Self {
+        Self::start_on(address.parse().unwrap(), keys, None)
+    }
+
+    /// By https with this certificate.
+    pub(crate) fn start_tls_as(pair: &keys::Pair, keys: &[Value]) -> Self {
         let chain = CertificateDer::pem_slice_iter(pair.certificate.as_bytes()).map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -76,6 +86,7 @@ impl IdentityProvider {
             published: Mutex::new(Published::Keys(keys.to_vec())),
             metadata: Mutex::default(),
             asked: AtomicUsize::new(0),
+            heads: Mutex::default(),
             stop: AtomicBool::new(false),
             tls,
         });
@@ -117,9 +128,19 @@ impl IdentityProvider {
         self.shared.metadata.lock().unwrap().push((path.to_owned(), document));
     }
 
+    /// It answers 404 at all other paths again.
+    pub(crate) fn forget_metadata(&self) {
+        self.shared.metadata.lock().unwrap().clear();
+    }
+
     /// How often /jwks was asked for.
     pub(crate) fn asked(&self) -> usize {
         self.shared.asked.load(Ordering::SeqCst)
+    }
+
+    /// The heads of all requests.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.shared.heads.lock().unwrap().clone()
     }
 
     /// It dies: nobody listens any more.
@@ -175,6 +196,7 @@ impl Shared {
             }
         }
         let head = String::from_utf8_lossy(&head).into_owned();
+        self.heads.lock().unwrap().push(head.clone());
         let path = head.split(' ').nth(1).unwrap_or_default();
         if path != "/jwks" {
             let known =

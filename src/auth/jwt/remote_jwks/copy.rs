@@ -58,5 +58,6 @@ fn place_text(source: &JwksSource) -> String {
     match &source.place {
         JwksLocation::Url(url) => url.clone(),
         JwksLocation::Discovery => "discovery".to_owned(),
+        JwksLocation::Metadata(url) => format!("metadata {url}"),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::failure::FetchFailure;
-use crate::fetch::{ChosenBy, FetchFault, Fetcher};
+use crate::fetch::{ChosenBy, FetchFault, FetchedDocument, Fetcher};
 
 /// `jwks_uri` of the issuer's metadata.
 pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<String, FetchFailure> {
@@ -19,17 +19,49 @@ pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<String, 
                 break;
             }
         };
-        let metadata: Value = serde_json::from_slice(&document.body)
-            .map_err(|_| FetchFailure::of_document("json", &url, "the metadata are not JSON"))?;
+        let metadata = read(&url, &document)?;
         // RFC 8414 section 3.3: metadata that speak of another issuer must not be used.
-        if metadata["issuer"] != issuer {
-            return Err(FetchFailure::of_document("json", &url, "the metadata are of another issuer"));
+        if let Some(named) = other_issuer(&metadata, issuer) {
+            let message = format!("the metadata are of the issuer {named}, and the configuration says {issuer}");
+            let message = format!("{message}: write that one, or `discovery: {url}` if both are right");
+            return Err(FetchFailure::of_document("json", &url, &message));
         }
-        let keys = metadata["jwks_uri"].as_str();
-        let missing = || FetchFailure::of_document("json", &url, "the metadata have no `jwks_uri`");
-        return keys.map(str::to_owned).ok_or_else(missing);
+        return keys_in(&url, &metadata);
     }
     Err(last)
+}
+
+/// `jwks_uri` of the metadata at an address that the configuration names, and the issuer that they name if it is another:
+/// whoever wrote the address says with it whose keys these are.
+pub(super) async fn jwks_uri_at(
+    fetcher: &Fetcher,
+    url: &str,
+    issuer: &str,
+) -> Result<(String, Option<String>), FetchFailure> {
+    let document = fetcher.get(url, ChosenBy::Us).await;
+    let document = document.map_err(|fault| FetchFailure::of_fetch(url, &fault))?;
+    let metadata = read(url, &document)?;
+    Ok((keys_in(url, &metadata)?, other_issuer(&metadata, issuer)))
+}
+
+fn read(url: &str, document: &FetchedDocument) -> Result<Value, FetchFailure> {
+    let fault = |_| FetchFailure::of_document("json", url, "the metadata are not JSON");
+    serde_json::from_slice(&document.body).map_err(fault)
+}
+
+fn keys_in(url: &str, metadata: &Value) -> Result<String, FetchFailure> {
+    let keys = metadata["jwks_uri"].as_str();
+    let missing = || FetchFailure::of_document("json", url, "the metadata have no `jwks_uri`");
+    keys.map(str::to_owned).ok_or_else(missing)
+}
+
+/// The issuer that metadata name, if it is another. AD FS writes that of access tokens into a member of its own.
+fn other_issuer(metadata: &Value, issuer: &str) -> Option<String> {
+    if metadata["issuer"] == issuer || metadata["access_token_issuer"] == issuer {
+        return None;
+    }
+    let named = metadata["issuer"].as_str().map(|text| text.chars().take(200).collect());
+    Some(named.unwrap_or_else(|| "none".to_owned()))
 }
 
 /// Addresses of an issuer's metadata: OpenID Connect Discovery 1.0 section 4, then RFC 8414 section 3.

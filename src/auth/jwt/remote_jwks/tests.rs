@@ -2,6 +2,7 @@
 
 use super::discovery::{host_of, metadata_addresses};
 use super::*;
+use crate::fetch::Proxies;
 
 const NOW: u64 = 1_795_000_000;
 const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one",
@@ -20,7 +21,13 @@ fn source(copy: &str) -> JwksSource {
         cooldown: Duration::from_secs(30),
         keep: Duration::from_secs(3600),
         lapse: Duration::from_secs(1200),
-        fetcher: Fetcher { tls: Arc::new(tls), plain: false, private: false, timeout: Duration::from_secs(1) },
+        fetcher: Fetcher {
+            tls: Arc::new(tls),
+            plain: false,
+            private: false,
+            proxies: Proxies::Direct,
+            timeout: Duration::from_secs(1),
+        },
         copy: directory.join("issuers").join(copy),
     }
 }

@@ -10,12 +10,13 @@ use super::super::json_answer::{json_response, times};
 use super::{TokenRequest, granted};
 use crate::auth::Client;
 use crate::auth::attribution::Attribution;
-use crate::auth::introspection::{Inspected, Purpose};
+use crate::auth::introspection::{Inquiry, Inspected, Purpose};
 use crate::auth::jwt::confirmation::Binding;
 use crate::auth::jwt::delegation::Delegation;
 use crate::auth::jwt::{ACCOUNT, RULES};
 use crate::gateway::error::{Detail, Refused};
 use crate::gateway::observe::record::Record;
+use crate::gateway::rate_limit::keys::network;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::token_id::token_id;
 use crate::gateway::{Gateway, unix_seconds};
@@ -105,7 +106,8 @@ impl Gateway {
     async fn would_be_good(&self, request: &TokenRequest<'_>, token: &str) -> Result<(), Refusal> {
         let (auth, state) = (&request.call.policy.auth, &self.shared.state);
         let now = unix_seconds(SystemTime::now());
-        match auth.inspect_customer(token, now, state, Purpose::Use, &mut Attribution::default()).await {
+        let inquiry = Inquiry { now, network: network(request.call.source.address), state };
+        match auth.inspect_customer(token, inquiry, Purpose::Use, &mut Attribution::default()).await {
             Ok(_) => Ok(()),
             Err(TokenFault::Revoked) => Err(Refusal::StateUnavailable),
             Err(_) => Err(Refusal::Internal),
@@ -128,7 +130,8 @@ impl Gateway {
         let (auth, state) = (&request.call.policy.auth, &self.shared.state);
         let mut known = Attribution::default();
         let now = unix_seconds(SystemTime::now());
-        let inspected = auth.inspect_customer(token, now, state, Purpose::Use, &mut known).await;
+        let inquiry = Inquiry { now, network: network(request.call.source.address), state };
+        let inspected = auth.inspect_customer(token, inquiry, Purpose::Use, &mut known).await;
         let customer = inspected.as_ref().ok().and_then(Inspected::customer).cloned().or(known.customer);
         record.known.add(Attribution { customer, ..Attribution::default() });
         Ok(inspected.and_then(|inspected| {

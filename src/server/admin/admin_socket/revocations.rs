@@ -153,7 +153,7 @@ async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option
     }
 }
 
-/// The rule that revokes one token, given as a JWT or by its `jti`.
+/// The rule that revokes one token, given whole or by its `jti`.
 async fn token_rules(
     shared: &Shared,
     policy: &Policy,
@@ -169,7 +169,13 @@ async fn token_rules(
     if name.matches('.').count() == 2 && asked.issuer.is_none() {
         let token = policy.auth.inspect(name, now, &shared.state, Purpose::Use).await;
         let token = token.map_err(|_| Fault(StatusCode::NOT_FOUND, NOT_GOOD.to_owned()))?;
-        return Ok((vec![Rule::forever(token.subject(), token.claims.ends)], None));
+        return Ok((vec![Rule::forever(token.subject(), token.claims.over)], None));
+    }
+    if policy.auth.trusted.introspects()
+        && asked.issuer.is_none()
+        && let Ok(token) = policy.auth.inspect(name, now, &shared.state, Purpose::Use).await
+    {
+        return Ok((vec![Rule::forever(token.subject(), token.claims.over)], None));
     }
     if has_secret_shape(name) || asked.issuer.as_deref().is_some_and(has_secret_shape) {
         return Err(Fault(StatusCode::BAD_REQUEST, SECRET.to_owned()));

@@ -1,0 +1,35 @@
+//! Where the keys of an issuer come from.
+
+use std::sync::Arc;
+
+use super::jwk_set::JwkSet;
+use super::jws::Jws;
+use super::remote_jwks::PublishedKeys;
+use crate::refusal::TokenFault;
+
+/// Source of an issuer's keys.
+#[derive(Debug, Clone)]
+pub enum Keys {
+    /// Read with the configuration.
+    Fixed(JwkSet),
+    /// Fetched from the issuer, again and again.
+    Published(Arc<PublishedKeys>),
+    /// None: the issuer is asked about each token.
+    Nowhere,
+}
+
+impl From<JwkSet> for Keys {
+    fn from(keys: JwkSet) -> Self {
+        Self::Fixed(keys)
+    }
+}
+
+impl Keys {
+    pub(super) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+        match self {
+            Self::Fixed(keys) => keys.verify_signature(jws, now),
+            Self::Published(published) => published.verify_signature(jws, now),
+            Self::Nowhere => Err(TokenFault::UnknownKey),
+        }
+    }
+}
