@@ -313,9 +313,11 @@ impl Authenticator {
         }
         let token = readable(token)?;
         let generation = revocations.generation();
-        let ask = (!context.learned.client_keys).then_some(&mut context.ask);
-        let inspection =
-            Inspection { now: context.now, revocations, accounts: None, told: None, known: &mut context.known };
+        let may_ask = !context.learned.client_keys && context.learned.client_token.is_none();
+        let ask = may_ask.then_some(&mut context.ask);
+        let told = context.learned.client_token.clone();
+        let told = told.as_deref();
+        let inspection = Inspection { now: context.now, revocations, accounts: None, told, known: &mut context.known };
         let Inspected { verdict, marks, claims, .. } = self.access_token_of(token, inspection, ask)?;
         let VerifiedToken::Access(access) = verdict.clone() else { return Err(TokenFault::Type) };
         context.verified.keep(TokenKind::Access, token, CachedVerdict::new(claims.ends, verdict, marks, generation));

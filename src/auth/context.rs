@@ -48,8 +48,10 @@ pub enum PendingLookup {
     ClientSecret,
     /// The keys of an issuer, for a client's token.
     ClientIssuer(Arc<PublishedKeys>),
-    /// What issuers say about a token that only they can read.
+    /// What issuers say about a customer's token that only they can read.
     Token(TokenQuestion),
+    /// The same about a client's.
+    ClientToken(TokenQuestion),
 }
 
 /// Results of lookups for a request.
@@ -63,6 +65,8 @@ pub struct LookupResult {
     pub client_keys: bool,
     /// The client that an id and a secret in `Authorization` prove.
     pub client: Option<Result<Arc<str>, Refusal>>,
-    /// What issuers have said about a token that only they can read.
+    /// What issuers have said about a customer's token that only they can read.
     pub token: Option<Arc<TokenAnswers>>,
+    /// The same about a client's.
+    pub client_token: Option<Arc<TokenAnswers>>,
 }

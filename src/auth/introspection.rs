@@ -117,7 +117,8 @@ impl Authenticator {
         purpose: Purpose,
     ) -> Result<Inspected, TokenFault> {
         let token = readable(token.as_bytes())?;
-        // One that is no JWS may be of an issuer that is asked about it.
+        // Clients and operators, who have proved themselves, share one place.
+        let inquiry = Inquiry { now, network: Ipv4Addr::UNSPECIFIED.into(), state };
         if let Ok(compact) = Compact::parse(token) {
             if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
                 let known = &mut Attribution::default();
@@ -128,23 +129,34 @@ impl Authenticator {
                     decided => return decided,
                 }
             } else if self.issuer_of_clients(&compact).is_some_and(|issuer| issuer.is_of_client(compact.claims())) {
-                return self.inspect_system_token(token, now, state).await;
+                return self.inspect_system_token(token, inquiry).await;
+            }
+        } else if self.trusted.introspecting_clients().next().is_some() {
+            // What is no customer's may be a client's.
+            match self.inspect_system_token(token, inquiry).await {
+                Err(TokenFault::Type | TokenFault::Inactive | TokenFault::Malformed) => {}
+                decided => return decided,
             }
         }
-        // Clients and operators, who have proved themselves, share one place.
-        let inquiry = Inquiry { now, network: Ipv4Addr::UNSPECIFIED.into(), state };
         self.inspect_customer(token, inquiry, purpose, &mut Attribution::default()).await
     }
 
     /// The same of a trusted issuer's system token.
-    async fn inspect_system_token(&self, token: &str, now: u64, state: &State) -> Result<Inspected, TokenFault> {
+    async fn inspect_system_token(&self, token: &str, inquiry: Inquiry<'_>) -> Result<Inspected, TokenFault> {
+        let Inquiry { now, network, state } = inquiry;
         let revocations = state.revocations();
         let (mut ask, mut known) = (None, Attribution::default());
         let first = Inspection { now, revocations, accounts: None, told: None, known: &mut known };
         let decided = self.access_token_of(token, first, Some(&mut ask));
-        let Some(PendingLookup::ClientIssuer(keys)) = ask else { return decided };
-        keys.ask().await;
-        let again = Inspection { now, revocations, accounts: None, told: None, known: &mut known };
+        let told = match ask {
+            Some(PendingLookup::ClientIssuer(keys)) => {
+                keys.ask().await;
+                None
+            }
+            Some(PendingLookup::ClientToken(question)) => Some(Box::pin(question.ask(network)).await),
+            _ => return decided,
+        };
+        let again = Inspection { now, revocations, accounts: None, told: told.as_ref(), known: &mut known };
         self.access_token_of(token, again, None)
     }
 
@@ -172,9 +184,7 @@ impl Authenticator {
                 None
             }
             Some(PendingLookup::Token(question)) => Some(Box::pin(question.ask(network)).await),
-            Some(PendingLookup::Store(_) | PendingLookup::ClientSecret | PendingLookup::ClientIssuer(_)) | None => {
-                return decided;
-            }
+            _ => return decided,
         };
         let again = Inspection { now, revocations, accounts, told: told.as_ref(), known };
         self.customer_token_of(token, again, None)
@@ -188,8 +198,14 @@ impl Authenticator {
         inspection: Inspection<'_>,
         ask: Option<&mut Option<PendingLookup>>,
     ) -> Result<Inspected, TokenFault> {
+        if self.trusted.introspects() && opaque::is_opaque(token) {
+            return self.opaque_access_of(token, self.trusted.introspecting_clients(), inspection, ask);
+        }
         let compact = Compact::parse(token)?;
         match self.issuer_of_clients(&compact) {
+            Some(issuer) if !issuer.verifier.has_keys() => {
+                self.opaque_access_of(token, std::iter::once(issuer), inspection, ask)
+            }
             Some(issuer) => self.system_token_of(issuer, (&compact, token), inspection, ask),
             None => self.own_access_token_of(&compact, token, inspection),
         }
@@ -244,7 +260,7 @@ impl Authenticator {
         ask: Option<&mut Option<PendingLookup>>,
     ) -> Result<Inspected, TokenFault> {
         if self.trusted.introspects() && opaque::is_opaque(token) {
-            return self.opaque_token_of(token, self.trusted.introspecting(), inspection, ask);
+            return self.opaque_token_of(token, self.trusted.introspecting_customers(), inspection, ask);
         }
         let Inspection { now, revocations, accounts, told, known } = inspection;
         let compact = Compact::parse(token)?;

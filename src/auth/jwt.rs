@@ -22,13 +22,11 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use serde_json::Value;
 
 pub use self::keys::Keys;
 use crate::refusal::TokenFault;
 use crate::state::account_stamp::AccountStamp;
 use crate::state::session::SessionDigest;
-use claims::ClaimPath;
 use confirmation::Binding;
 use delegation::Delegation;
 use forwarded_claims::ForwardedClaims;
@@ -66,21 +64,6 @@ impl<'a> Compact<'a> {
     /// Its claims.
     pub(super) fn claims(&self) -> &Members {
         &self.claims
-    }
-
-    /// The scopes in this claim. See [`claims::scopes_of`].
-    pub(super) fn scopes(&self, claim: &ClaimPath) -> Result<Vec<String>, TokenFault> {
-        claims::scopes_of(&self.claims, claim)
-    }
-
-    /// All of its audiences, of a token that was verified.
-    pub(super) fn audiences(&self) -> Vec<String> {
-        let named = match self.claims.get("aud") {
-            Some(value @ Value::String(_)) => std::slice::from_ref(value),
-            Some(Value::Array(values)) => values,
-            _ => &[],
-        };
-        named.iter().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
     /// A claim that is a string.

@@ -10,7 +10,9 @@ use super::Authenticator;
 use super::client_role::ClientRole;
 use super::context::PendingLookup;
 use super::introspection::{Inspected, Inspection};
+use super::jwt::claims::{audiences_in, scopes_of};
 use super::jwt::confirmation::Binding;
+use super::jwt::jws::Members;
 use super::jwt::{Claims, Compact};
 use super::trusted_issuer::TrustedIssuer;
 use super::verdict::{Access, ForeignAudiences, Marks, VerifiedToken};
@@ -31,7 +33,7 @@ impl Authenticator {
         inspection: Inspection<'_>,
         ask: Option<&mut Option<PendingLookup>>,
     ) -> Result<Inspected, TokenFault> {
-        let Inspection { now, revocations, known, .. } = inspection;
+        let Inspection { now, revocations, accounts, told, known } = inspection;
         let role = issuer.clients.as_deref().ok_or(TokenFault::Issuer)?;
         let verifier = &role.verifier;
         let mut owner = None;
@@ -45,7 +47,7 @@ impl Authenticator {
             }
             published.judged(fault)
         });
-        let mut claims = verified.inspect_err(|_| {
+        let claims = verified.inspect_err(|_| {
             let owner = owner.filter(|_| role.is_of_client(compact.claims()));
             known.client = owner.and_then(|id| self.name_of(role, &id).ok()).map(Arc::from);
         })?;
@@ -53,17 +55,31 @@ impl Authenticator {
         if !role.is_of_client(compact.claims()) {
             return Err(TokenFault::Type);
         }
+        let marks = Marks::of(&claims, verifier.issuer(), false, token);
+        let inspection = Inspection { now, revocations, accounts, told, known };
+        self.system_access(issuer, compact.claims(), (claims, marks), inspection)
+    }
+
+    /// Verdict on a system token with these claims, which are its issuer's.
+    pub(super) fn system_access(
+        &self,
+        issuer: &TrustedIssuer,
+        members: &Members,
+        (mut claims, marks): (Claims, Marks),
+        inspection: Inspection<'_>,
+    ) -> Result<Inspected, TokenFault> {
+        let Inspection { now, revocations, known, .. } = inspection;
+        let role = issuer.clients.as_deref().ok_or(TokenFault::Issuer)?;
         let name = self.name_of(role, &claims.subject);
         known.client = name.as_ref().ok().map(|name| Arc::from(name.as_str()));
-        let access = self.foreign_access(issuer, role, compact, &claims, name?)?;
+        let access = self.foreign_access(issuer, role, members, &claims, name?)?;
         claims.client_id = Some((*access.client).to_owned());
         let verdict = VerifiedToken::Access(access);
-        let marks = Marks::of(&claims, verifier.issuer(), false, token);
         revocations.note(marks.issued, now);
         if marks.are_revoked(&verdict, revocations) {
             return Err(TokenFault::Revoked);
         }
-        Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
+        Ok(Inspected { verdict, marks, claims, issuer: role.verifier.issuer().to_owned() })
     }
 
     /// The name of a client of an issuer. One that is not configured never has the name of one that is, and none is
@@ -82,7 +98,7 @@ impl Authenticator {
         &self,
         issuer: &TrustedIssuer,
         role: &ClientRole,
-        token: &Compact<'_>,
+        members: &Members,
         claims: &Claims,
         name: String,
     ) -> Result<Access, TokenFault> {
@@ -94,11 +110,11 @@ impl Authenticator {
         if client.is_some_and(|client| client.certificate_bound) && !is_bound {
             return Err(TokenFault::Binding);
         }
-        let mut scopes = token.scopes(&role.scopes)?;
+        let mut scopes = scopes_of(members, &role.scopes)?;
         if let Some(client) = client {
             scopes.retain(|scope| client.scopes.contains(scope));
         }
-        let all = token.audiences();
+        let all = audiences_in(members);
         let is_isolated = self.isolated_audiences.iter().any(|isolated| all.iter().any(|named| **named == **isolated));
         Ok(Access {
             client: name.into(),

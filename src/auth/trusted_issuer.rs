@@ -71,9 +71,14 @@ impl TrustedIssuers {
         self.introspects
     }
 
-    /// Those that are asked about tokens, in the order of the configuration.
-    pub fn introspecting(&self) -> impl Iterator<Item = &TrustedIssuer> + Clone {
-        self.all.iter().filter(|issuer| issuer.introspector.is_some())
+    /// Those that are asked about customers' tokens, in the order of the configuration.
+    pub fn introspecting_customers(&self) -> impl Iterator<Item = &TrustedIssuer> + Clone {
+        self.all.iter().filter(|issuer| issuer.introspector.is_some() && issuer.customers)
+    }
+
+    /// Those that are asked about system tokens, in the order of the configuration.
+    pub fn introspecting_clients(&self) -> impl Iterator<Item = &TrustedIssuer> + Clone {
+        self.all.iter().filter(|issuer| issuer.introspector.is_some() && issuer.clients.is_some())
     }
 
     /// All of them, each tenant of its own, in the order of the configuration.

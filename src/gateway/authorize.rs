@@ -142,6 +142,10 @@ impl Gateway {
                 let told = question.ask(network(call.source.address)).await;
                 into.learned.token = Some(Arc::new(told));
             }
+            PendingLookup::ClientToken(question) => {
+                let told = question.ask(network(call.source.address)).await;
+                into.learned.client_token = Some(Arc::new(told));
+            }
             PendingLookup::Store(digest) => {
                 let told = self.shared.state.fetch(&digest).await;
                 into.failed = told.as_ref().err().map(|_| Refusal::StateUnavailable);

@@ -1,4 +1,4 @@
-//! Verdict on a customer's token that only its issuer can read, by what the issuer says.
+//! Verdict on a token that only its issuer can read, by what the issuer says.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use super::{CustomerToken, Inspected, Inspection};
 use crate::auth::Authenticator;
 use crate::auth::context::PendingLookup;
+use crate::auth::jwt::Claims;
 use crate::auth::jwt::jws::LONGEST_TOKEN;
 use crate::auth::opaque_token::{ActiveToken, TokenAnswer, TokenQuestion};
 use crate::auth::trusted_issuer::TrustedIssuer;
@@ -26,8 +27,7 @@ pub(super) fn is_opaque(token: &str) -> bool {
 }
 
 impl Authenticator {
-    /// Verdict on a token by what these issuers say of it, in their order: the first that says it is good has issued it.
-    /// One that is not known here must be asked for: then `ask` has the question, where it was not asked before.
+    /// Verdict on a customer's token by what these issuers say of it.
     pub(super) fn opaque_token_of<'a>(
         &self,
         token: &str,
@@ -35,31 +35,26 @@ impl Authenticator {
         inspection: Inspection<'_>,
         ask: Option<&mut Option<PendingLookup>>,
     ) -> Result<Inspected, TokenFault> {
-        if token.len() > LONGEST_TOKEN {
-            return Err(TokenFault::TooLong);
+        let (issuer, active) = answered(token, issuers, &inspection, ask, PendingLookup::Token)?;
+        self.active_token_of(token, issuer, &active, inspection)
+    }
+
+    /// Verdict on a system token by what these issuers say of it.
+    pub(super) fn opaque_access_of<'a>(
+        &self,
+        token: &str,
+        issuers: impl Iterator<Item = &'a TrustedIssuer> + Clone,
+        inspection: Inspection<'_>,
+        ask: Option<&mut Option<PendingLookup>>,
+    ) -> Result<Inspected, TokenFault> {
+        let (issuer, active) = answered(token, issuers, &inspection, ask, PendingLookup::ClientToken)?;
+        let role = issuer.clients.as_deref().ok_or(TokenFault::Issuer)?;
+        if !role.is_of_client(&active.claims) {
+            return Err(TokenFault::Type);
         }
-        let digest = digest_of(token.as_bytes());
-        let mut nobody_knows = false;
-        for issuer in issuers.clone() {
-            let Some(introspector) = &issuer.introspector else { continue };
-            let told = inspection.told.and_then(|told| told.of(introspector, &digest));
-            match told.or_else(|| introspector.known(&digest, inspection.now).map(Ok)) {
-                Some(Ok(TokenAnswer::Active(active))) => {
-                    return self.active_token_of(token, issuer, &active, inspection);
-                }
-                Some(Ok(TokenAnswer::Inactive)) => {}
-                Some(Err(_)) => nobody_knows = true,
-                None => {
-                    if let Some(ask) = ask {
-                        let all = issuers.filter_map(|issuer| issuer.introspector.as_ref().map(Arc::clone));
-                        *ask = Some(PendingLookup::Token(TokenQuestion::new(token, all.collect())));
-                        return Err(TokenFault::Introspection);
-                    }
-                    nobody_knows = true;
-                }
-            }
-        }
-        Err(if nobody_knows { TokenFault::Introspection } else { TokenFault::Inactive })
+        let claims = role.verifier.verify_introspected(&active.claims, active.until, inspection.now)?;
+        let marks = marks_of(&claims, role.verifier.issuer(), token);
+        self.system_access(issuer, &active.claims, (claims, marks), inspection)
     }
 
     /// Verdict on a token that this issuer says is good.
@@ -86,14 +81,48 @@ impl Authenticator {
             }
         };
         let customer = named(&claims.subject)?;
-        let marks = if is_opaque(token) {
-            Marks::of_opaque(&claims, verifier.issuer(), token)
-        } else {
-            Marks::of(&claims, verifier.issuer(), false, token)
-        };
+        let marks = marks_of(&claims, verifier.issuer(), token);
         let (issuer, number) = (verifier.issuer(), issuer.number);
         self.of_customer(CustomerToken { customer, claims, marks, issuer, number, delegate: None }, inspection)
     }
+}
+
+/// The issuer that says a token is good, and what it says: the first in their order. One that is not known here must be
+/// asked for: then `ask` has the question, where it was not asked before.
+fn answered<'a>(
+    token: &str,
+    issuers: impl Iterator<Item = &'a TrustedIssuer> + Clone,
+    inspection: &Inspection<'_>,
+    ask: Option<&mut Option<PendingLookup>>,
+    pending: fn(TokenQuestion) -> PendingLookup,
+) -> Result<(&'a TrustedIssuer, Arc<ActiveToken>), TokenFault> {
+    if token.len() > LONGEST_TOKEN {
+        return Err(TokenFault::TooLong);
+    }
+    let digest = digest_of(token.as_bytes());
+    let mut nobody_knows = false;
+    for issuer in issuers.clone() {
+        let Some(introspector) = &issuer.introspector else { continue };
+        let told = inspection.told.and_then(|told| told.of(introspector, &digest));
+        match told.or_else(|| introspector.known(&digest, inspection.now).map(Ok)) {
+            Some(Ok(TokenAnswer::Active(active))) => return Ok((issuer, active)),
+            Some(Ok(TokenAnswer::Inactive)) => {}
+            Some(Err(_)) => nobody_knows = true,
+            None => {
+                if let Some(ask) = ask {
+                    let all = issuers.filter_map(|issuer| issuer.introspector.as_ref().map(Arc::clone));
+                    *ask = Some(pending(TokenQuestion::new(token, all.collect())));
+                    return Err(TokenFault::Introspection);
+                }
+                nobody_knows = true;
+            }
+        }
+    }
+    Err(if nobody_knows { TokenFault::Introspection } else { TokenFault::Inactive })
+}
+
+fn marks_of(claims: &Claims, issuer: &str, token: &str) -> Marks {
+    if is_opaque(token) { Marks::of_opaque(claims, issuer, token) } else { Marks::of(claims, issuer, false, token) }
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ const MOST_SCOPES: usize = 1_000;
 ///
 /// # Errors
 /// [`TokenFault::Malformed`]: the claim is something else, or too much.
-pub(super) fn scopes_of(claims: &Members, claim: &ClaimPath) -> Result<Vec<String>, TokenFault> {
+pub(in crate::auth) fn scopes_of(claims: &Members, claim: &ClaimPath) -> Result<Vec<String>, TokenFault> {
     let scopes: Vec<String> = match claim.find(claims) {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::String(words)) => {
@@ -86,6 +86,16 @@ pub(super) fn scopes_of(claims: &Members, claim: &ClaimPath) -> Result<Vec<Strin
         Some(_) => return Err(TokenFault::Malformed),
     };
     if scopes.len() > MOST_SCOPES { Err(TokenFault::Malformed) } else { Ok(scopes) }
+}
+
+/// All audiences of a token whose claims were checked.
+pub(in crate::auth) fn audiences_in(claims: &Members) -> Vec<String> {
+    let named = match claims.get("aud") {
+        Some(value @ Value::String(_)) => std::slice::from_ref(value),
+        Some(Value::Array(values)) => values,
+        _ => &[],
+    };
+    named.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ impl Check<'_> {
     /// No token is shown to more issuers than this.
     pub(super) fn introspecting_issuers(&mut self, issuers: &[TrustedIssuer]) {
         let introspecting = issuers.iter().enumerate().filter(|(_, issuer)| issuer.introspection.is_some());
+        for (index, _) in introspecting.clone().filter(|(_, issuer)| issuer.tenants.len() > 1) {
+            let message = "an answer about a token need not name its tenant, and this issuer has several";
+            let help = "write an entry for each tenant";
+            self.add(&format!("trusted_issuers[{index}].introspection"), message, help);
+        }
         if let Some((index, _)) = introspecting.clone().nth(MOST) {
             let message = format!("more than {MOST} issuers have `introspection`: a token is shown to each in turn");
             self.add(&format!("trusted_issuers[{index}].introspection"), message, "remove some");

@@ -19,6 +19,14 @@ impl Check<'_> {
             for (index, audience) in audiences.iter().enumerate() {
                 self.not_blank(&format!("{list}[{index}]"), audience);
             }
+            if issuer.introspection.is_some()
+                && issuer.jwks.is_none()
+                && !issuer.discovery.is_on()
+                && issuer.secret.is_none()
+            {
+                let message = "what the issuer tells is signed, and nothing says where its keys are";
+                self.add(&at, message, "add `jwks` or `discovery: true`");
+            }
             if self.raw.identifier.is_none() {
                 let message = "what the issuer tells is about customers, and there is no `identifier`";
                 self.add(&at, message, "add `identifier` with its `key`");

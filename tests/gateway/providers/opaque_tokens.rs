@@ -631,3 +631,45 @@ fn an_open_websocket_ends_when_its_opaque_token_does() {
     staying.send(b"x");
     assert_eq!(stays.stream.exact(1).unwrap(), b"x", "the other one goes on");
 }
+
+#[test]
+fn opaque_system_tokens_open_routes_that_require_a_client_and_stand_for_no_customer() {
+    let endpoint = Endpoint::start();
+    let (backend, gateway) = gateway_with(&endpoint, |config| {
+        config
+            .set("/trusted_issuers/0/for", json!(["customer", "client"]))
+            .set(
+                "/trusted_issuers/0/client",
+                json!({"id": "client_id", "scopes": "scope", "claims": {"idtyp": {"equals": "app"}}}),
+            )
+            .route("system", "scopes", json!(["profile"]))
+    });
+    let system = json!({"client_id": CLIENT.name, "idtyp": "app", "scope": "profile other"});
+    endpoint.knows("system-token", "service", &system);
+    endpoint.knows("customer-token", "ann", &json!({"client_id": CLIENT.name, "scope": "profile"}));
+    endpoint.knows("stranger-token", "service", &json!({"client_id": "nobody", "idtyp": "app", "scope": "profile"}));
+    for _ in 0..5 {
+        let answer = gateway.get("/system/x").bearer("system-token").send().ok();
+        let line = gateway.access_line(answer.header("x-request-id").unwrap());
+        assert_eq!(line["client"], CLIENT.name, "{line}");
+    }
+    assert_eq!(endpoint.asked_about("system-token"), 1);
+    backend.forget();
+    let refused = |token: &str| {
+        let answer = gateway.get("/system/x").bearer(token).send();
+        let line = gateway.access_line(answer.header("x-request-id").unwrap());
+        (answer.status, line["refusal"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(refused("customer-token"), (401, "client_token_type".to_owned()));
+    assert_eq!(refused("stranger-token"), (401, "client_token_unknown_client".to_owned()));
+    assert_eq!(refused("unknown-token"), (401, "client_token_inactive".to_owned()));
+    assert_eq!(answered(&gateway, "system-token"), (401, "customer_token_type".to_owned()));
+    backend.assert_untouched();
+    // Both kinds in one call, neither known yet.
+    endpoint.knows("system-2", "service", &system);
+    endpoint.knows("customer-2", "ann", &json!({}));
+    let both = gateway.post("/account/x").bearer("system-2").customer("customer-2").api_key(API_KEY);
+    both.header("Content-Type", "application/json").send().ok();
+    endpoint.otherwise(Reply::Close);
+    assert_eq!(refused("nobody-can-say"), (503, "client_token_introspection".to_owned()));
+}
