@@ -190,17 +190,7 @@ impl Authenticator {
             if key_client.as_ref().is_some_and(|client| *client != access.client) {
                 refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
             }
-            if is_by_secret && requirements.proof == DpopRequirement::Required {
-                refuse(Refusal::Dpop(DpopFault::Unbound))?;
-            }
-            if access.binding.is_some() || (requirements.proof != DpopRequirement::None && !is_by_secret) {
-                is_held(access, authorization, requirements, context).or_else(&mut *refuse)?;
-            }
-            if let Some(name) = &access.certificate
-                && !context.certificate.is_some_and(|certificate| name.fits(certificate))
-            {
-                refuse(Refusal::OtherCertificate)?;
-            }
+            possesses(access, is_by_secret, authorization, requirements, context, refuse)?;
         }
         if requirements.customer {
             let client = ProvedClient {
@@ -338,4 +328,27 @@ impl Authenticator {
         let session_cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
         PresentedCredentials::read(&CredentialPlaces { sources: &self.customer_places, session_cookie, headers, body })
     }
+}
+
+/// Checks that a proved client holds what its credential is bound to: a DPoP key, a certificate.
+fn possesses(
+    access: &Access,
+    is_by_secret: bool,
+    authorization: Option<&HeaderValue>,
+    requirements: &Requirements,
+    context: &AuthContext<'_>,
+    refuse: &mut dyn FnMut(Refusal) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    if is_by_secret && requirements.proof == DpopRequirement::Required {
+        refuse(Refusal::Dpop(DpopFault::Unbound))?;
+    }
+    if access.binding.is_some() || (requirements.proof != DpopRequirement::None && !is_by_secret) {
+        is_held(access, authorization, requirements, context).or_else(&mut *refuse)?;
+    }
+    if let Some(name) = &access.certificate
+        && !context.certificate.is_some_and(|certificate| name.fits(certificate))
+    {
+        refuse(Refusal::OtherCertificate)?;
+    }
+    Ok(())
 }

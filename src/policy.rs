@@ -53,7 +53,7 @@ use http::HeaderMap;
 use crate::auth::client_assertion::Assertions;
 use crate::auth::jwt::remote_jwks::PublishedKeys;
 use crate::auth::opaque_token::Introspector;
-use crate::auth::{Authenticator, CustomerTokenSource};
+use crate::auth::{Authenticator, CustomerTokenSource, SessionCookie};
 use crate::backend::token::BackendToken;
 use crate::backend::{Backend, BackendCredential};
 use crate::config::raw::{self, Raw};
@@ -164,16 +164,13 @@ impl Policy {
         let raw = config.raw();
         let authorities = Authorities::new(config);
         let issuer = raw.issuer.as_ref().map(|raw| issuer::read(config, raw, &lasting.uses, problems));
-        let deriver = raw.identifier.as_ref().map(|identifier| read_deriver(config, identifier, problems));
-        let uses_of = |version: u8| lasting.uses.of("identifier_key", "", &format!("v{version}"));
-        let deriver = deriver.map(|deriver| deriver.map(|deriver| deriver.noted(uses_of)));
+        let deriver = raw.identifier.as_ref().map(|raw| noted_deriver(config, raw, lasting, problems));
         let (issuer, deriver) = (flattened(issuer), flattened(deriver));
         let backends = backends::read(config, &authorities, &lasting.backends, &lasting.tokens, problems);
         let known = deriver.as_ref().and_then(Option::as_ref);
-        let login =
-            flattened(raw.login.as_ref().map(|login| login::read(config, login, known, backends.as_ref(), problems)));
-        let cookie = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
-        let cookie = flattened(cookie.map(|cookie| callers::read_cookie(config, cookie, &lasting.uses, problems)));
+        let login = raw.login.as_ref().map(|login| login::read(config, login, known, backends.as_ref(), problems));
+        let login = flattened(login);
+        let cookie = flattened(read_cookie(config, lasting, problems));
         let mut versions = Vec::new();
         let clients = callers::read_clients(config, &authorities, lasting, &mut versions, problems);
         let header_secrets = header_secrets::read(config, &clients, &lasting.uses, &mut versions, problems);
@@ -207,13 +204,10 @@ impl Policy {
             accounts: login.as_ref().map(|login| login.accounts.stamps()).unwrap_or_default(),
         };
         let access_token = raw.access_token.as_ref().map(|token| AccessToken::read(raw, token, &auth.clients));
-        let secrets = raw.access_token.clone().unwrap_or_default();
-        let client_secrets = AccessToken::read(raw, &secrets, &auth.clients);
+        let client_secrets = AccessToken::read(raw, &raw.access_token.clone().unwrap_or_default(), &auth.clients);
         versions.extend(key_versions(issuer.as_ref(), &auth));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
-        let (mut choices, mut documents) = (Vec::new(), Vec::new());
-        let mut table = |listen| target::table(raw, listen, &routes, issuer.is_some(), &mut choices, &mut documents);
-        let tables = raw.listen.iter().map(&mut table).collect();
+        let (tables, choices, protected_resources) = tables_of(raw, &routes, issuer.is_some());
         Some(Self {
             errors,
             memory_limit: raw.memory_limit.map(|size| size.bytes() as u64),
@@ -225,7 +219,7 @@ impl Policy {
             public_documents: Arc::new(Cors::public()),
             routes,
             choices,
-            protected_resources: documents,
+            protected_resources,
             backends: by_name(backends),
             issuer,
             login,
@@ -240,6 +234,29 @@ impl Policy {
             versions,
         })
     }
+}
+
+/// The deriver of customers' identifiers, which notes the last use of its keys.
+fn noted_deriver(
+    config: &Config,
+    raw: &raw::Identifier,
+    lasting: &Lasting,
+    problems: &mut Problems,
+) -> Option<Deriver> {
+    let uses_of = |version: u8| lasting.uses.of("identifier_key", "", &format!("v{version}"));
+    Some(read_deriver(config, raw, problems)?.noted(uses_of))
+}
+
+fn read_cookie(config: &Config, lasting: &Lasting, problems: &mut Problems) -> Option<Option<SessionCookie>> {
+    let cookie = config.raw().login.as_ref()?.cookie.as_ref()?;
+    Some(callers::read_cookie(config, cookie, &lasting.uses, problems))
+}
+
+/// The tables of all listeners, with the choices and documents that they number.
+fn tables_of(raw: &Raw, routes: &[Route], has_issuer: bool) -> (Vec<Table<Target>>, Vec<Choice>, Vec<Bytes>) {
+    let (mut choices, mut documents) = (Vec::new(), Vec::new());
+    let mut table = |listen| target::table(raw, listen, routes, has_issuer, &mut choices, &mut documents);
+    (raw.listen.iter().map(&mut table).collect(), choices, documents)
 }
 
 fn has_cors(raw: &Raw) -> bool {

@@ -25,6 +25,7 @@ mod matcher;
 mod process;
 mod provider_events;
 mod response;
+mod retry;
 mod route;
 mod servers;
 mod state;
@@ -65,9 +66,10 @@ pub use matcher::{Matcher, WeightedBackend};
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use provider_events::{ProviderLogout, SecurityEvents};
 pub use response::{Redaction, ResponseRules};
+pub use retry::{RetriedRequests, Retry, RetryPolicy, RetryRules};
 pub use route::{
     CustomerTokenSource, Dpop, ExactPath, HeaderPlace, IdentifierPlace, InPath, Mode, PathMatch, Per, Placement,
-    RegexPath, Requirement, RetriedRequests, Retry, RetryPolicy, RetryRules, Rewrite, Route, RouteLimits, Send,
+    RegexPath, Requirement, Rewrite, Route, RouteLimits, Send,
 };
 pub use servers::{
     Adaptive, Balance, CircuitBreaker, HealthCheck, KeepAlive, KeepAliveLimit, OutlierDetection, Protocol, Queue,

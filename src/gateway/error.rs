@@ -1,5 +1,7 @@
 //! The response to a refusal: the one table from refusals to status codes, codes and messages.
 
+mod challenge;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -304,7 +306,7 @@ pub(crate) fn response(refused: &Refused, request_id: &str, bodies: Option<&Erro
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type);
     if row.status == StatusCode::UNAUTHORIZED || refused.refusal == Refusal::Scope {
-        challenges(headers, refused);
+        challenge::write(headers, refused);
     }
     if refused.refusal == Refusal::WebsocketVersion {
         headers.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
@@ -354,46 +356,6 @@ pub(super) fn advise(headers: &mut HeaderMap, refused: &Refused, status: StatusC
     if let Some(seconds) = refused.retry_after.or(default) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-}
-
-/// The challenges for an invalid DPoP proof, and for a token that does not match its scheme (RFC 9449 section 7.1).
-const INVALID_PROOF: &str = r#"DPoP error="invalid_dpop_proof", algs="ES256 ES384 EdDSA PS256 RS256""#;
-const INVALID_TOKEN: &str = r#"DPoP error="invalid_token", algs="ES256 ES384 EdDSA PS256 RS256""#;
-
-/// Writes the challenges of a 401, and of a 403 for want of a scope: one line for each.
-fn challenges(headers: &mut HeaderMap, refused: &Refused) {
-    let Some(Detail::Challenges { bearer, others }) = refused.detail.as_deref() else {
-        headers.insert(header::WWW_AUTHENTICATE, challenge(refused));
-        return;
-    };
-    if *bearer {
-        let is_of_token = matches!(refused.refusal, Refusal::ClientToken(_));
-        let value = if is_of_token { challenge(refused) } else { HeaderValue::from_static("Bearer") };
-        headers.append(header::WWW_AUTHENTICATE, value);
-    }
-    for other in &**others {
-        headers.append(header::WWW_AUTHENTICATE, other.clone());
-    }
-}
-
-/// The challenge of a 401, and of a 403 for want of a scope (RFC 6750 section 3.1). Only refusals of the client's token
-/// say `Bearer`: OAuth clients renew theirs on that word.
-fn challenge(refused: &Refused) -> HeaderValue {
-    if let Some(Detail::Scopes(scopes)) = refused.detail.as_deref()
-        && let Ok(value) = HeaderValue::from_str(&format!(r#"Bearer error="insufficient_scope", scope="{scopes}""#))
-    {
-        return value;
-    }
-    HeaderValue::from_static(match refused.refusal {
-        Refusal::NoCredential | Refusal::ClientToken(TokenFault::Missing) => "Bearer",
-        Refusal::ClientToken(_) | Refusal::TokenCertificate => r#"Bearer error="invalid_token""#,
-        Refusal::Dpop(DpopFault::Scheme | DpopFault::Unbound) => INVALID_TOKEN,
-        Refusal::Dpop(_) => INVALID_PROOF,
-        Refusal::Scope => r#"Bearer error="insufficient_scope""#,
-        Refusal::CustomerToken(TokenFault::Missing) => r#"JWT realm="customer""#,
-        Refusal::CustomerToken(_) | Refusal::Session(_) => r#"JWT realm="customer", error="invalid_token""#,
-        _ => r#"JWT realm="login""#,
-    })
 }
 
 #[cfg(test)]

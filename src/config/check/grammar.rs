@@ -221,7 +221,7 @@ const OTHER_HASHES: [&str; 10] =
 pub(super) fn hash_fault(hash: &str) -> Option<Fault> {
     const HOW: &str = "run `wicketgate new client-secret` and put the line that it prints here";
     let begins = |start: &&str| hash.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start));
-    if OTHER_HASHES.iter().any(|start| begins(&start)) {
+    if OTHER_HASHES.iter().any(begins) {
         return None;
     }
     let Some(rest) = hash.strip_prefix("$argon2id$") else {

@@ -96,7 +96,7 @@ fn what_is_named_twice_names_both_lines() {
             (
                 "issuer: https://old.example.com",
                 "issuer: https://login.example.com",
-                "trusted_issuers[2].issuer",
+                "trusted_issuers[3].issuer",
                 "the issuer `https://login.example.com` is already used on line",
             ),
             ("claims: [ tier ]", "claims: [ tier, tier ]", "login.claims[1]", "the claim `tier` is already used"),

@@ -59,8 +59,8 @@ impl Kind {
         let (password, salt) = (password.min(LONGEST), 16);
         // Blocks of 42 rounds, after which the order of the parts begins again.
         let blocks = |round: usize| {
-            let salt = if round % 3 == 0 { 0 } else { salt };
-            let again = if round % 7 == 0 { 0 } else { password };
+            let salt = if round.is_multiple_of(3) { 0 } else { salt };
+            let again = if round.is_multiple_of(7) { 0 } else { password };
             (digest + password + salt + again + padding).div_ceil(block) as u64
         };
         (0..42).map(blocks).sum()
