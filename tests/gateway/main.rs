@@ -106,6 +106,7 @@ mod identity {
 /// Programs of others: TLS scanner, OAuth libraries, HTTP clients, proxies on both sides.
 mod interop {
     mod http_clients;
+    mod oauth_clients;
     mod proxy_chain;
     mod scanners_and_libraries;
 }

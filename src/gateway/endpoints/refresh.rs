@@ -41,9 +41,12 @@ impl Gateway {
             let named = one_of(query, form, "client_id")?.and_then(|id| policy.auth.clients.get(id));
             named.filter(|client| client.is_public)
         };
+        let client = client.filter(|client| !client.redirect_uris.is_empty());
+        // A client of the authorization code grant reads here what it has read there, and libraries refuse all else.
+        let kind = if client.is_some() { "Bearer" } else { "JWT" };
         let scope = match one_of(query, form, "scope")?.filter(|scope| !scope.trim().is_empty()) {
             None => String::new(),
-            Some(scope) => match client.filter(|client| !client.redirect_uris.is_empty()) {
+            Some(scope) => match client {
                 // As its authorization request: the JWT has no scopes, and many libraries send theirs each time.
                 Some(client) => narrowed(client, Some(scope)),
                 // A login grants none, so that any is more than was granted (RFC 6749 section 6).
@@ -85,7 +88,7 @@ impl Gateway {
         let jwt = jwt.sign(call)?;
         let (issued_at, expires_in) = times(issued, login.lifetime, endpoint.number_style);
         Ok(json_response(format!(
-            r#"{{"token_type":"JWT","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"{scope}}}"#,
+            r#"{{"token_type":"{kind}","issued_at":{issued_at},"access_token":"{jwt}","JWT":"{jwt}","expires_in":{expires_in},"refresh_token":"{}"{scope}}}"#,
             next.as_str()
         )))
     }

@@ -17,6 +17,7 @@ pub(crate) mod load;
 pub(crate) mod login_page;
 pub(crate) mod neighbour;
 pub(crate) mod network_link;
+pub(crate) mod node;
 pub(crate) mod other_proxy;
 pub(crate) mod python;
 pub(crate) mod redis;

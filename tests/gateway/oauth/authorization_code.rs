@@ -94,6 +94,28 @@ fn a_form_and_a_code_of_one_replica_are_good_at_another_and_the_code_once_at_bot
 }
 
 #[test]
+fn a_refresh_by_a_client_with_codes_is_answered_as_its_code_was_and_any_other_as_a_login() {
+    let refreshing = |c: Config| with_codes(c).set("/login/refresh", json!({"lifetime": "1h"}));
+    let (_backend, gateway) = world_with(|c| refreshing(c).set("/clients/1/redirect_uris", json!([])));
+    let mut token = member(&redeem(&gateway, &code(&gateway, &query(), ALICE)).send().ok(), "refresh_token");
+    let own = format!("&client_id={}&client_secret={}", CLIENT.name, CLIENT.secret);
+    let kinds = [
+        (own, "Bearer"),
+        (format!("&client_id={APP}"), "Bearer"),
+        (format!("&{}", other()), "JWT"),
+        (format!("&client_id={}", CLIENT.name), "JWT"),
+        (String::new(), "JWT"),
+    ];
+    for (client, kind) in kinds {
+        let form = format!("grant_type=refresh_token&refresh_token={token}{client}");
+        let answer = gateway.post("/oauth/access_token").form(&form).send().ok();
+        assert_eq!(member(&answer, "token_type"), kind, "{client}");
+        gateway.get("/me/x").customer(&member(&answer, "access_token")).send().ok();
+        token = member(&answer, "refresh_token");
+    }
+}
+
+#[test]
 fn without_refresh_tokens_a_code_that_comes_back_ends_its_jwt() {
     let (_backend, gateway) = codes();
     let code = code(&gateway, &query(), ALICE);

@@ -11,7 +11,7 @@ pub(super) const TOKEN: &str = "/oauth/access_token";
 const ISSUER: &str = "https://gateway.test";
 const ENDPOINT: &str = "https://gateway.test/oauth/access_token";
 /// A client that has keys and no secret.
-pub(super) const SIGNER: &str = "signer";
+pub(crate) const SIGNER: &str = "signer";
 
 /// With a client that has these keys, at an address or in a file.
 pub(super) fn with_signer(config: Config, jwks: Value) -> Config {
