@@ -164,8 +164,11 @@ impl Policy {
         let (issuer, deriver) = (flattened(issuer), flattened(deriver));
         let backends = backends::read(config, &authorities, &lasting.backends, &lasting.tokens, problems);
         let known = deriver.as_ref().and_then(Option::as_ref);
-        let login =
-            flattened(raw.login.as_ref().map(|login| login::read(config, login, known, backends.as_ref(), problems)));
+        let login = flattened(
+            raw.login
+                .as_ref()
+                .map(|login| login::read(config, login, &authorities, known, backends.as_ref(), problems)),
+        );
         let cookie = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
         let cookie = flattened(cookie.map(|cookie| callers::read_cookie(config, cookie, &lasting.uses, problems)));
         let mut versions = Vec::new();

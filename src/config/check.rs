@@ -17,6 +17,7 @@ mod grammar;
 mod http1_options;
 mod identifier_places;
 mod issuer_names;
+mod ldap;
 mod listeners;
 mod login;
 mod matchers;

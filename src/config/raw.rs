@@ -19,6 +19,7 @@ mod file_path;
 mod forward_auth;
 mod http1_options;
 mod issuing;
+mod ldap;
 mod listen;
 mod matcher;
 mod process;
@@ -58,6 +59,7 @@ pub use issuing::{
     AccessToken, Attempts, Cookie, Exchange, Identifier, IdentifierMode, Issue, Issuer, Login, LoginPage, NumberStyle,
     RateLimit, Refresh, SameSite,
 };
+pub use ldap::Ldap;
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use matcher::{Matcher, WeightedBackend};
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};

@@ -106,11 +106,18 @@ impl Check<'_> {
 
     fn accounts(&mut self, accounts: &Accounts, claims: &[String]) {
         let at = "login.accounts";
+        let known: Vec<&str> = claims.iter().map(String::as_str).collect();
+        if let Some(ldap) = &accounts.ldap {
+            self.beside_ldap(accounts);
+            return self.ldap(ldap, &known);
+        }
         match (&accounts.file, &accounts.backend) {
             (Some(_), Some(_)) => self.add(at, "`file` and `backend` stand side by side", "keep one of them"),
-            (None, None) => {
-                self.add(at, "nothing says who may log in", "add `file`, or `backend` with `path` and `subject`")
-            }
+            (None, None) => self.add(
+                at,
+                "nothing says who may log in",
+                "add `file`, `ldap`, or `backend` with `path` and `subject`",
+            ),
             (Some(_), None) => {
                 for (key, is_written) in [
                     ("path", accounts.path.is_some()),
@@ -163,6 +170,26 @@ impl Check<'_> {
             let at = format!("{at}.claims.{claim}");
             self.known(&at, "claim in `login.claims`", claim, &claims);
             self.pointer(&at, pointer);
+        }
+    }
+
+    fn beside_ldap(&mut self, accounts: &Accounts) {
+        let Accounts { file, fold, backend, fields, encoding, path, subject, claims, no, ldap: _ } = accounts;
+        for (key, is_written) in [
+            ("file", file.is_some()),
+            ("fold", *fold),
+            ("backend", backend.is_some()),
+            ("fields", fields.is_some()),
+            ("encoding", encoding.is_some()),
+            ("path", path.is_some()),
+            ("subject", subject.is_some()),
+            ("claims", !claims.is_empty()),
+            ("no", no.is_some()),
+        ] {
+            if is_written {
+                let at = format!("login.accounts.{key}");
+                self.add(&at, format!("`{key}` and `ldap` stand side by side"), "keep one of them");
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! `POST /auth/customer_authenticate`: a username and a password for a JWT, a cookie, or both (docs/asapp.md).
 
 mod backend;
+mod directory;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -122,6 +123,12 @@ impl Gateway {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
                 tried.asks(&backend.backend);
                 let proved = self.by_backend(call, login, backend, typed, record).await;
+                tried.judge(&proved).await;
+                proved?
+            }
+            Accounts::Directory(directory) => {
+                let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
+                let proved = Box::pin(self.by_directory(call, login, directory, typed)).await;
                 tried.judge(&proved).await;
                 proved?
             }
