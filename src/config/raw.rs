@@ -59,7 +59,7 @@ pub use issuing::{
     AccessToken, Attempts, Cookie, Exchange, Identifier, IdentifierMode, Issue, Issuer, Login, LoginPage, NumberStyle,
     RateLimit, Refresh, SameSite,
 };
-pub use ldap::Ldap;
+pub use ldap::{Ldap, LdapSearch};
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use matcher::{Matcher, WeightedBackend};
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};

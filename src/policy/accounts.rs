@@ -1,7 +1,7 @@
 //! Accounts for logins: a file, or the company's own login.
 
-pub mod directory;
 mod htpasswd;
+mod ldap;
 mod login_backend;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,10 +16,10 @@ use crate::auth::jwt::ACCOUNT;
 use crate::backend::Backend;
 use crate::config::{Config, Problem, Problems, raw};
 use crate::customer::{Deriver, Identifier};
+use crate::directory::Directory;
 use crate::normalization::{composed, folded_name};
 use crate::state::account_stamp::{AccountStamp, AccountStamps};
 
-use directory::Directory;
 pub use login_backend::LoginBackend;
 
 /// Source of accounts.
@@ -29,7 +29,7 @@ pub enum Accounts {
     /// The company's own login.
     Backend(LoginBackend),
     /// The company's directory.
-    Directory(Box<Directory>),
+    Directory(Arc<Directory>),
 }
 
 impl Accounts {
@@ -153,8 +153,8 @@ impl AccountsReader<'_> {
         problems: &mut Problems,
     ) -> Option<Accounts> {
         if let Some(ldap) = &self.login.accounts.ldap {
-            let directory = directory::read(self.config, ldap, self.authorities, problems);
-            return directory.map(|directory| Accounts::Directory(Box::new(directory)));
+            let directory = ldap::read(self.config, ldap, self.authorities, problems);
+            return directory.map(|directory| Accounts::Directory(Arc::new(directory)));
         }
         if let Some(name) = &self.login.accounts.backend {
             let backend = backends.and_then(|backends| backends.get(name));

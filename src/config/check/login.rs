@@ -173,26 +173,6 @@ impl Check<'_> {
         }
     }
 
-    fn beside_ldap(&mut self, accounts: &Accounts) {
-        let Accounts { file, fold, backend, fields, encoding, path, subject, claims, no, ldap: _ } = accounts;
-        for (key, is_written) in [
-            ("file", file.is_some()),
-            ("fold", *fold),
-            ("backend", backend.is_some()),
-            ("fields", fields.is_some()),
-            ("encoding", encoding.is_some()),
-            ("path", path.is_some()),
-            ("subject", subject.is_some()),
-            ("claims", !claims.is_empty()),
-            ("no", no.is_some()),
-        ] {
-            if is_written {
-                let at = format!("login.accounts.{key}");
-                self.add(&at, format!("`{key}` and `ldap` stand side by side"), "keep one of them");
-            }
-        }
-    }
-
     fn denying_body(&mut self, at: &str, body: &LoginDenialBody) {
         self.pointer(&format!("{at}.pointer"), &body.pointer);
         if let Some(values) = &body.one_of {

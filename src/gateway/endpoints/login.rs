@@ -121,14 +121,17 @@ impl Gateway {
             Accounts::File(accounts) => self.by_account(login, accounts, typed, tried).await?,
             Accounts::Backend(backend) => {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
-                tried.asks(&backend.backend);
+                let admission = Arc::clone(&backend.backend.admission);
+                tried.asks(move |since| admission.is_silent_since(since));
                 let proved = self.by_backend(call, login, backend, typed, record).await;
                 tried.judge(&proved).await;
                 proved?
             }
             Accounts::Directory(directory) => {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
-                let proved = Box::pin(self.by_directory(call, login, directory, typed)).await;
+                let asked = Arc::clone(directory);
+                tried.asks(move |since| asked.is_silent_since(since));
+                let proved = Box::pin(self.by_directory(call, login, directory, typed, record)).await;
                 tried.judge(&proved).await;
                 proved?
             }

@@ -29,7 +29,7 @@ use crate::refusal::Refusal;
 /// Largest response of the login backend, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 /// Most bytes of its claims together, as JSON: each request of the customer carries them.
-pub(super) const MAX_CLAIMS: usize = 2 * 1024;
+const MAX_CLAIMS: usize = 2 * 1024;
 
 impl Gateway {
     /// Asks the login backend. Only its clear no is a no, whomever it is about; any other failure is an outage, never a
