@@ -156,9 +156,14 @@ impl Directory {
 
     async fn ask(&self, username: &str, password: &str) -> Result<DirectoryCustomer, Denial> {
         let (connection, mut conversation) = Conversation::open(self).await?;
+        // Where it ends, an answer that has come is still read, and one that has not is an error there.
+        let driven = async {
+            drop(connection.drive().await);
+            std::future::pending::<Denial>().await
+        };
         let entry = tokio::select! {
             entry = self.bound_entry(&mut conversation, username, password) => entry?,
-            _ = connection.drive() => return Err(Denial::Outage("it closed the connection".to_owned())),
+            never = driven => return Err(never),
         };
         entry::customer(self, &entry).map_err(Denial::Outage)
     }

@@ -22,7 +22,12 @@ pub(super) struct Conversation(Ldap);
 
 impl From<LdapError> for Denial {
     fn from(error: LdapError) -> Self {
-        Self::Outage(error.to_string())
+        Self::Outage(match error {
+            LdapError::OpSend { .. } | LdapError::ResultRecv { .. } | LdapError::EndOfStream => {
+                "it ended the connection, or its answer cannot be read".to_owned()
+            }
+            other => other.to_string(),
+        })
     }
 }
 

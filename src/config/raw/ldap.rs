@@ -19,7 +19,7 @@ pub struct Ldap {
     /// Begin TLS on the plain connection (RFC 4511 section 4.14).
     #[serde(default)]
     pub start_tls: bool,
-    /// CA certificates (PEM) by which the directory is verified. Default: those of the operating system.
+    /// A PEM file of the CA certificates by which the directory is verified. Default: the system's.
     pub ca: Option<FilePath>,
     /// Send passwords without TLS to another machine: anyone on the network can read them.
     #[serde(default)]
