@@ -34,7 +34,7 @@ pub struct Directory {
     /// Whom to trust.
     pub tls: Arc<ClientConfig>,
     /// Who binds.
-    pub binding: Binding,
+    pub binding: BindAs,
     /// The attribute that names the customer.
     pub subject: String,
     /// Claims and their attributes.
@@ -46,7 +46,7 @@ pub struct Directory {
 }
 
 /// Who binds first.
-pub enum Binding {
+pub enum BindAs {
     /// The customer, by a name with [`USERNAME`] in it.
     Customer(String),
     /// An account that searches the customer.
@@ -178,13 +178,13 @@ impl Directory {
         let wanted: Vec<&str> =
             [&self.subject].into_iter().chain(self.claims.iter().map(|(_, name)| name)).map(String::as_str).collect();
         let entry = match &self.binding {
-            Binding::Customer(name) => {
+            BindAs::Customer(name) => {
                 let name = name.replace(USERNAME, &ldap3::dn_escape(username));
                 conversation.bind(&name, password).await?;
                 let own = conversation.entry(&name, &wanted).await?;
                 own.ok_or_else(|| Denial::Outage("a customer may not read the own entry".to_owned()))?
             }
-            Binding::Search { name, password: secret, base, filter } => {
+            BindAs::Search { name, password: secret, base, filter } => {
                 conversation.bind_to_search(name, secret.expose_str().unwrap_or_default()).await?;
                 let filter = filter.replace(USERNAME, &ldap3::ldap_escape(username));
                 let Some(entry) = conversation.search(base, &filter, &wanted).await? else {

@@ -1,7 +1,7 @@
 //! `login.accounts.ldap`, read.
 
 use crate::config::{Config, Problems, raw};
-use crate::directory::{Binding, Directory, Seen};
+use crate::directory::{BindAs, Directory, Seen};
 use crate::policy::ca_certificates::Authorities;
 
 /// Reads it; what is wrong goes to `problems`.
@@ -16,7 +16,7 @@ pub(super) fn read(
     };
     let authority = authorities.of(ldap.ca.as_deref()).map_err(|fault| problem("ca", fault)).ok();
     let binding = match (&ldap.bind_dn, &ldap.search) {
-        (Some(name), _) => Some(Binding::Customer(name.clone())),
+        (Some(name), _) => Some(BindAs::Customer(name.clone())),
         (None, None) => None,
         (None, Some(raw::LdapSearch { base, filter, bind_dn, bind_password })) => {
             let password = config.read_secret_line(bind_password).and_then(|password| match password.expose_str() {
@@ -26,7 +26,7 @@ pub(super) fn read(
             });
             let password = password.map_err(|fault| problem("search.bind_password", fault)).ok();
             let (name, base, filter) = (bind_dn.clone(), base.clone(), filter.clone());
-            password.map(|password| Binding::Search { name, password, base, filter })
+            password.map(|password| BindAs::Search { name, password, base, filter })
         }
     };
     Some(Directory {
