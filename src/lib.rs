@@ -39,6 +39,7 @@
 //! | 1 | [`customer`] | the opaque customer identifier: derived, traced |
 //! | 1 | [`process_log`] | the log of the process on standard error |
 //! | 1 | [`fetch`] | small documents by HTTPS: proxies, addresses that are tried side by side |
+//! | 1 | [`directory`] | a directory that verifies passwords by LDAP |
 //! | 1 | [`body_stream`] | request and response bodies on their way: size limits, timeouts, trailers |
 //! | 0 | [`refusal`] | the closed set of reasons for a refusal, as in log, metrics and docs |
 //! | 0 | [`metrics`] | Prometheus metrics: counters, gauges, histogram buckets |
@@ -133,7 +134,7 @@
 //! | 1 | `access_token` | `access_token` |
 //! | 1 | `api_keys` | API keys |
 //! | 1 | `backend_tokens` | access tokens of backends |
-//! | 1 | `hash_costs` | costs of password hashes |
+//! | 2 | `hash_costs` | costs of password hashes |
 //! | 1 | `header_secrets` | secrets of clients for headers |
 //! | 1 | `identifiers` | identifier key |
 //! | 1 | `introspection` | introspection of other issuers' tokens |
@@ -146,7 +147,7 @@
 //! | 1 | `state` | stores |
 //! | 1 | `stripped_headers` | headers removed from requests |
 //! | 1 | `table` | route table: host, path (exact, expression, prefix), method |
-//! | 0 | `accounts` | accounts file |
+//! | 1 | `accounts` | accounts: a file, a login backend, a directory |
 //! | 0 | `ca_certificates` | CA certificates |
 //! | 0 | `caller_networks` | networks that may call a route |
 //! | 0 | `certificate_pair` | certificate chains with their private keys |
@@ -254,6 +255,7 @@ pub mod body_stream;
 pub mod cli;
 pub mod config;
 pub mod customer;
+pub mod directory;
 pub mod dns;
 pub mod fetch;
 pub mod field_template;

@@ -168,7 +168,10 @@ impl Policy {
         let (issuer, deriver) = (flattened(issuer), flattened(deriver));
         let backends = backends::read(config, &authorities, &lasting.backends, &lasting.tokens, problems);
         let known = deriver.as_ref().and_then(Option::as_ref);
-        let login = raw.login.as_ref().map(|login| login::read(config, login, known, backends.as_ref(), problems));
+        let login = raw
+            .login
+            .as_ref()
+            .map(|login| login::read(config, login, &authorities, known, backends.as_ref(), problems));
         let login = flattened(login);
         let cookie = flattened(read_cookie(config, lasting, problems));
         let mut versions = Vec::new();

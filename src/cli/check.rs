@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -18,6 +19,7 @@ use crate::config::raw::Level;
 use crate::config::{Config, Problems};
 use crate::plural::counted;
 use crate::policy::Lasting;
+use crate::policy::accounts::Accounts;
 use crate::reload::Plan;
 use crate::state::State;
 
@@ -115,6 +117,10 @@ fn connect(plan: Plan) -> anyhow::Result<()> {
                 let servers = backend.servers.try_each(PATIENCE).await;
                 servers.into_iter().map(|(server, outcome)| (name(&server), outcome)).collect()
             });
+        }
+        if let Some(Accounts::Directory(directory)) = plan.policy.login.as_ref().map(|login| &login.accounts) {
+            let directory = Arc::clone(directory);
+            questions.spawn(async move { vec![("login.accounts.ldap".to_owned(), directory.try_connect().await)] });
         }
         if plan.config.redis_place().is_some() {
             questions

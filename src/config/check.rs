@@ -18,6 +18,7 @@ mod http1_options;
 mod identifier_places;
 mod introspection;
 mod issuer_names;
+mod ldap;
 mod listeners;
 mod login;
 mod matchers;

@@ -20,6 +20,7 @@ mod forward_auth;
 mod http1_options;
 mod introspection;
 mod issuing;
+mod ldap;
 mod listen;
 mod matcher;
 mod process;
@@ -61,6 +62,7 @@ pub use issuing::{
     AccessToken, Attempts, Cookie, Exchange, Identifier, IdentifierMode, Issue, Issuer, Login, LoginPage, NumberStyle,
     RateLimit, Refresh, SameSite,
 };
+pub use ldap::{Ldap, LdapSearch};
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use matcher::{Matcher, WeightedBackend};
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};

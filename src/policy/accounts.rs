@@ -1,6 +1,7 @@
 //! Accounts for logins: a file, or the company's own login.
 
 mod htpasswd;
+mod ldap;
 mod login_backend;
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,11 +10,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::ca_certificates::Authorities;
 use crate::auth::credentials::password::{self, Decoy, PasswordHash};
 use crate::auth::jwt::ACCOUNT;
 use crate::backend::Backend;
 use crate::config::{Config, Problem, Problems, raw};
 use crate::customer::{Deriver, Identifier};
+use crate::directory::Directory;
 use crate::normalization::{composed, folded_name};
 use crate::state::account_stamp::{AccountStamp, AccountStamps};
 
@@ -25,6 +28,8 @@ pub enum Accounts {
     File(Box<AccountFile>),
     /// The company's own login.
     Backend(LoginBackend),
+    /// The company's directory.
+    Directory(Arc<Directory>),
 }
 
 impl Accounts {
@@ -32,7 +37,7 @@ impl Accounts {
     pub fn folds(&self) -> bool {
         match self {
             Self::File(accounts) => accounts.folds,
-            Self::Backend(_) => false,
+            Self::Backend(_) | Self::Directory(_) => false,
         }
     }
 
@@ -40,7 +45,7 @@ impl Accounts {
     pub fn stamps(&self) -> AccountStamps {
         match self {
             Self::File(accounts) => AccountStamps::new(accounts.by_stamp.keys().copied()),
-            Self::Backend(_) => AccountStamps::default(),
+            Self::Backend(_) | Self::Directory(_) => AccountStamps::default(),
         }
     }
 }
@@ -135,6 +140,7 @@ pub(super) struct AccountsReader<'a> {
     /// The tenant of our own accounts; empty where neither `identifier.tenant` nor `issuer` is configured.
     pub(super) tenant: &'a str,
     pub(super) deriver: Option<&'a Deriver>,
+    pub(super) authorities: &'a Authorities<'a>,
 }
 
 /// An account by the name that it is found by.
@@ -146,6 +152,10 @@ impl AccountsReader<'_> {
         backends: Option<&HashMap<String, Arc<Backend>>>,
         problems: &mut Problems,
     ) -> Option<Accounts> {
+        if let Some(ldap) = &self.login.accounts.ldap {
+            let directory = ldap::read(self.config, ldap, self.authorities, problems);
+            return directory.map(|directory| Accounts::Directory(Arc::new(directory)));
+        }
         if let Some(name) = &self.login.accounts.backend {
             let backend = backends.and_then(|backends| backends.get(name));
             return login_backend::read(self.config, &self.login.accounts, backend, problems).map(Accounts::Backend);

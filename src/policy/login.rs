@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::accounts::{Accounts, AccountsReader};
+use super::ca_certificates::Authorities;
 use super::cors::Cors;
 use super::identifiers::tenant;
 use super::lockout::costs;
@@ -76,12 +77,13 @@ impl OwnSite {
 pub(super) fn read(
     config: &Config,
     login: &raw::Login,
+    authorities: &Authorities<'_>,
     deriver: Option<&Deriver>,
     backends: Option<&HashMap<String, Arc<Backend>>>,
     problems: &mut Problems,
 ) -> Option<Login> {
     let tenant = tenant(config.raw());
-    let accounts = AccountsReader { config, login, tenant: &tenant, deriver }.read(backends, problems)?;
+    let accounts = AccountsReader { config, login, tenant: &tenant, deriver, authorities }.read(backends, problems)?;
     let page = LoginPage::read(config, &login.page, problems)?;
     let same_site = match login.cookie.as_ref().map(|cookie| cookie.same_site).unwrap_or_default() {
         raw::SameSite::Lax => "Lax",

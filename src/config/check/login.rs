@@ -106,11 +106,18 @@ impl Check<'_> {
 
     fn accounts(&mut self, accounts: &Accounts, claims: &[String]) {
         let at = "login.accounts";
+        let known: Vec<&str> = claims.iter().map(String::as_str).collect();
+        if let Some(ldap) = &accounts.ldap {
+            self.beside_ldap(accounts);
+            return self.ldap(ldap, &known);
+        }
         match (&accounts.file, &accounts.backend) {
             (Some(_), Some(_)) => self.add(at, "`file` and `backend` stand side by side", "keep one of them"),
-            (None, None) => {
-                self.add(at, "nothing says who may log in", "add `file`, or `backend` with `path` and `subject`")
-            }
+            (None, None) => self.add(
+                at,
+                "nothing says who may log in",
+                "add `file`, `ldap`, or `backend` with `path` and `subject`",
+            ),
             (Some(_), None) => {
                 for (key, is_written) in [
                     ("path", accounts.path.is_some()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::FilePath;
+use super::{FilePath, Ldap};
 
 /// Accounts for logins: a file of accounts, or the company's own login.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -26,6 +26,8 @@ pub struct Accounts {
     pub fields: Option<LoginFields>,
     /// How it gets them: as a form, or as members of a JSON object. Default: form.
     pub encoding: Option<LoginEncoding>,
+    /// A directory that verifies passwords, by LDAP.
+    pub ldap: Option<Ldap>,
     /// Path of the login on that backend.
     pub path: Option<String>,
     /// JSON pointer, such as /customer/id, to the customer in the response of that backend, a string or an integer.

@@ -290,12 +290,28 @@ fn the_reader_takes_every_key_of_the_schema_and_the_sample_has_them_all() {
     assert!(problems(MAXIMAL).is_empty());
     assert!(problems(&edited(MAXIMAL, "access: \"off\"", "access: off")).is_empty());
     let mut sample = BTreeSet::new();
-    // `login.accounts` can have a file or a backend, not both; what is set apart cannot stand beside cookies.
+    // `login.accounts` can have a file, a backend or a directory, not two; what is set apart cannot stand beside cookies.
     let apart =
         edited(SHIPPED, "  - address: 127.0.0.1:8443\n", "  - address: 127.0.0.1:8443\n    audience: sandbox\n");
     let apart = edited(&apart, "accounts: { file: accounts.yaml }", "accounts: { file: accounts.yaml, fold: true }");
     assert!(problems(&apart).is_empty());
-    for text in [MAXIMAL, SHIPPED, &apart] {
+    let directory = |key: &str| {
+        let keys =
+            "url: ldap://ldap.example.com, start_tls: true, ca: ca.pem, danger_plaintext: true, subject: entryUUID";
+        let ldap = format!("ldap: {{ {keys}, claims: {{ tier: employeeType }}, timeout: 2s, {key} }}");
+        let edited = edited(
+            SHIPPED,
+            "accounts: { file: accounts.yaml }",
+            &format!("claims: [ tier ]\n  accounts: {{ {ldap} }}"),
+        );
+        assert!(problems(&edited).is_empty(), "{}", problems(&edited));
+        edited
+    };
+    let bound = directory("bind_dn: \"uid={username},dc=example\"");
+    let search =
+        "base: \"dc=example\", filter: \"(uid={username})\", bind_dn: \"cn=gateway\", bind_password: { env: LDAP }";
+    let searched = directory(&format!("search: {{ {search} }}"));
+    for text in [MAXIMAL, SHIPPED, &apart, &bound, &searched] {
         let value: Value = serde_saphyr::from_str(text).unwrap();
         keys_of_value(&value, &schema::schema(), "", &mut sample);
     }

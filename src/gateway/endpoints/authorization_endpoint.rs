@@ -214,7 +214,7 @@ fn proof_of(session: Session, issuance: &Issuance<'_>, now: u64) -> Option<Custo
     let customer = issuance.deriver.accept(session.customer.as_str(), now).ok()?;
     let claims = match &issuance.login.accounts {
         Accounts::File(accounts) => accounts.of_login(session.account, &customer)?.claims.clone(),
-        Accounts::Backend(_) => Default::default(),
+        Accounts::Backend(_) | Accounts::Directory(_) => Default::default(),
     };
     let (issued, session_of) = (session.issued(), Some((session.login, session.expires_at)));
     Some(CustomerProof { customer, claims, account: session.account, issued, session: session_of })

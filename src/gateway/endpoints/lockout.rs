@@ -5,12 +5,9 @@
 //! and refunded where that was no failure.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::fair_queue::{AttemptOrigin, FairQueue, Full, HashPermit, Lane, NameHeld};
-use crate::backend::Backend;
-use crate::backend::admission::Admission;
 use crate::config::raw::RateLimit;
 use crate::gateway::Gateway;
 use crate::gateway::error::Refused;
@@ -29,6 +26,9 @@ const LONGEST_OF_CROWD: u64 = 10_000;
 
 /// Time after which a caller who gives up on an unresponsive login backend is not counted as failed.
 const IN_VAIN: Duration = Duration::from_secs(1);
+
+/// True if whoever is asked has answered nobody since this time.
+type IsSilentSince = Box<dyn Fn(Instant) -> bool + Send + Sync>;
 
 /// The kind of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +62,8 @@ pub(crate) struct CountedAttempt<'a> {
     held: Option<NameHeld>,
     /// True if it has begun and has no result yet.
     is_open: bool,
-    /// The backend that is asked about it, and the start of that.
-    asked: Option<(Arc<Admission>, Instant)>,
+    /// The start of asking somebody about it, and whether that has answered nobody since a time.
+    asked: Option<(Instant, IsSilentSince)>,
 }
 
 impl Who {
@@ -204,16 +204,15 @@ impl CountedAttempt<'_> {
         self.held.take()
     }
 
-    /// Notes that this backend is asked from here on.
-    pub(crate) fn asks(&mut self, backend: &Backend) {
-        self.asked = Some((Arc::clone(&backend.admission), Instant::now()));
+    /// Notes that somebody else is asked from here on, and what tells whether it has answered nobody since a time.
+    pub(crate) fn asks(&mut self, is_silent_since: impl Fn(Instant) -> bool + Send + Sync + 'static) {
+        self.asked = Some((Instant::now(), Box::new(is_silent_since)));
     }
 
     /// True if its caller has waited in vain on an unresponsive login backend: that is no guesser.
     fn is_outage(&self) -> bool {
-        let waited = |(admission, since): &(Arc<Admission>, Instant)| {
-            since.elapsed() >= IN_VAIN && admission.is_silent_since(*since)
-        };
+        let waited =
+            |(since, is_silent_since): &(Instant, IsSilentSince)| since.elapsed() >= IN_VAIN && is_silent_since(*since);
         self.asked.as_ref().is_some_and(waited)
     }
 

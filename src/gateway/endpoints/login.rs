@@ -1,6 +1,7 @@
 //! `POST /auth/customer_authenticate`: a username and a password for a JWT, a cookie, or both (docs/asapp.md).
 
 mod backend;
+mod directory;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -120,8 +121,17 @@ impl Gateway {
             Accounts::File(accounts) => self.by_account(login, accounts, typed, tried).await?,
             Accounts::Backend(backend) => {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
-                tried.asks(&backend.backend);
+                let admission = Arc::clone(&backend.backend.admission);
+                tried.asks(move |since| admission.is_silent_since(since));
                 let proved = self.by_backend(call, login, backend, typed, record).await;
+                tried.judge(&proved).await;
+                proved?
+            }
+            Accounts::Directory(directory) => {
+                let _permit = tried.turn(&self.shared.asking, &login.limit).await?;
+                let asked = Arc::clone(directory);
+                tried.asks(move |since| asked.is_silent_since(since));
+                let proved = Box::pin(self.by_directory(call, login, directory, typed, record)).await;
                 tried.judge(&proved).await;
                 proved?
             }

@@ -21,6 +21,7 @@ pub(crate) mod node;
 pub(crate) mod other_proxy;
 pub(crate) mod python;
 pub(crate) mod redis;
+pub(crate) mod slapd;
 pub(crate) mod workspace;
 
 use std::io::Read;
