@@ -184,7 +184,7 @@ fn a_bad_logout_token_ends_nothing() {
         ("security_event_not_yet_valid", with(&|_, it| it["iat"] = json!(now() + 100))),
         ("security_event_type", with(&|header, _| header["typ"] = json!("at+jwt"))),
         ("security_event_type", with(&|header, _| header["typ"] = json!("secevent+jwt"))),
-        ("security_event_header_not_allowed", with(&|header, _| header["jku"] = json!("https://evil.example/jwks"))),
+        ("security_event_header_not_allowed", with(&|header, _| header["crit"] = json!(["exp"]))),
         ("security_event_unknown_key", with(&|header, _| header["kid"] = json!("partner-2"))),
         ("security_event_subject", logout_token_with(&key, |_, _| {})),
         ("security_event_subject", with(&|_, it| it["sid"] = json!(""))),
