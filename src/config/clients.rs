@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::list_file::ListFile;
+use super::raw::Raw;
 use super::{Config, Problems, check};
 
 const CLIENTS: ListFile = ListFile {
@@ -33,6 +34,11 @@ impl Config {
                 return self;
             }
         };
+        let digests: HashSet<String> = header_digests(&self.raw).map(|(_, digest)| digest).collect();
+        for (at, _) in header_digests(&joined.raw).filter(|(_, digest)| digests.contains(digest)) {
+            let message = format!("this digest is already used in {}", self.file.display());
+            problems.push(joined.problem(&at, message, "change or remove one of the two"));
+        }
         let known: HashSet<&str> = self.raw.clients.iter().map(|client| client.id.as_str()).collect();
         for (number, client) in joined.raw.clients.iter().enumerate() {
             if known.contains(client.id.as_str()) {
@@ -80,4 +86,14 @@ impl JoinedClients {
         let number = number.parse::<usize>().ok()?.checked_sub(self.first)?;
         Some(format!("clients[{number}]{rest}"))
     }
+}
+
+/// The digests of all `header_secrets`, with their places.
+fn header_digests(raw: &Raw) -> impl Iterator<Item = (String, String)> {
+    raw.clients.iter().enumerate().flat_map(|(number, client)| {
+        client.header_secrets.iter().enumerate().map(move |(nth, text)| {
+            let digest = text.split(' ').next().unwrap_or_default().to_ascii_lowercase();
+            (format!("clients[{number}].header_secrets[{nth}]"), digest)
+        })
+    })
 }

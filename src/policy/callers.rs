@@ -95,11 +95,10 @@ fn read_authority(config: &Config, file: &FilePath, at: &str, problems: &mut Pro
     match client_authority(config, file) {
         Ok(authority) => {
             if !is_trusted_somewhere(config, file) {
-                tracing::warn!(
-                    file = %config.resolve(file).display(),
-                    "{at}.client_ca: no listener's client_ca has one of these certificates, or one that belongs to them: \
-                     a listener must trust them too, or the handshake fails"
-                );
+                let message = "no listener's client_ca has one of these certificates, or one that belongs to them";
+                let help = "a listener must trust them too, or the handshake fails";
+                let warning = config.warning(&format!("{at}.client_ca"), message.to_owned(), help);
+                tracing::warn!(place = warning.place, help, "{message}");
             }
             Some(authority.id())
         }

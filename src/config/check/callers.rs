@@ -11,7 +11,6 @@ impl Check<'_> {
     pub(super) fn callers(&mut self) {
         let raw = self.raw;
         self.clients();
-        self.header_secrets();
         self.api_keys();
 
         for (index, issuer) in raw.trusted_issuers.iter().enumerate() {
@@ -30,6 +29,7 @@ impl Check<'_> {
             "the client id",
             clients.map(|(index, client)| (format!("clients[{index}].id"), client.id.as_str())),
         );
+        self.header_secrets();
     }
 
     pub(super) fn api_keys(&mut self) {

@@ -184,7 +184,7 @@ fn a_bad_logout_token_ends_nothing() {
         ("security_event_not_yet_valid", with(&|_, it| it["iat"] = json!(now() + 100))),
         ("security_event_type", with(&|header, _| header["typ"] = json!("at+jwt"))),
         ("security_event_type", with(&|header, _| header["typ"] = json!("secevent+jwt"))),
-        ("security_event_header_not_allowed", with(&|header, _| header["jku"] = json!("https://evil.example/jwks"))),
+        ("security_event_header_not_allowed", with(&|header, _| header["crit"] = json!(["exp"]))),
         ("security_event_unknown_key", with(&|header, _| header["kid"] = json!("partner-2"))),
         ("security_event_subject", logout_token_with(&key, |_, _| {})),
         ("security_event_subject", with(&|_, it| it["sid"] = json!(""))),
@@ -215,12 +215,13 @@ fn a_bad_logout_token_ends_nothing() {
 fn what_providers_send_is_taken() {
     let key = TokenKey::generate();
     let (_backend, gateway) = world_with(|c| told_by(c, &key));
-    let shapes: [&dyn Fn(&mut Value, &mut Value); 5] = [
-        &|header, _| header["typ"] = json!("JWT"),
-        &|header, _| drop(header.as_object_mut().unwrap().remove("typ")),
-        &|_, claims| claims["aud"] = json!(["other", APPLICATION]),
-        &|_, claims| drop(claims.as_object_mut().unwrap().remove("exp")),
-        &|_, claims| claims["events"] = json!({EVENT: {"revoke_offline_access": true}, "https://other.example": {}}),
+    type Shape = fn(&mut Value, &mut Value);
+    let shapes: [Shape; 5] = [
+        |header, _| header["typ"] = json!("JWT"),
+        |header, _| drop(header.as_object_mut().unwrap().remove("typ")),
+        |_, claims| claims["aud"] = json!(["other", APPLICATION]),
+        |_, claims| drop(claims.as_object_mut().unwrap().remove("exp")),
+        |_, claims| claims["events"] = json!({EVENT: {"revoke_offline_access": true}, "https://other.example": {}}),
     ];
     for (number, shape) in shapes.into_iter().enumerate() {
         let subject = format!("customer-{number}");

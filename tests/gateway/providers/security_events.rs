@@ -216,7 +216,7 @@ fn a_bad_event_ends_nothing_and_the_transmitter_learns_why() {
     let good = with(&|_, _| {});
     let form = gateway.post("/oauth/security_events").form(&format!("logout_token={good}")).send();
     assert_eq!((form.status, form.json()["err"].as_str()), (415, Some("invalid_request")));
-    assert_eq!(push(&gateway, &"x".repeat(20_000)).status, 413);
+    assert_eq!(push(&gateway, &"x".repeat(64 * 1024 + 1)).status, 413);
     assert_eq!(gateway.get("/oauth/security_events").send().status, 405);
     assert_eq!(status(&gateway, &ann), 200);
     accepted(&gateway, &good);
