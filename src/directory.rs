@@ -95,8 +95,7 @@ pub enum Denial {
 }
 
 impl Directory {
-    /// The customer, if the password is right. A denial takes as long whoever is named, and so does one that its caller
-    /// does not learn about before.
+    /// The customer, if the password is right. A denial takes as long whoever is named.
     ///
     /// # Errors
     /// Only a clear no is a no; anything else is an outage.

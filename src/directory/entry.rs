@@ -37,9 +37,9 @@ pub(super) fn customer(directory: &Directory, entry: &SearchEntry) -> Result<Dir
 
 /// The values of an attribute, whose name is in any letter case; those of objectGUID as text.
 fn values(entry: &SearchEntry, name: &str) -> Result<Vec<String>, String> {
-    let named = |(known, _): &(&String, _)| known.eq_ignore_ascii_case(name);
-    let text = entry.attrs.iter().find(|(known, _)| named(&(known, ()))).map(|(_, values)| values.clone());
-    let bytes = entry.bin_attrs.iter().find(|(known, _)| named(&(known, ()))).map(|(_, values)| values.clone());
+    let is_it = |known: &String| known.eq_ignore_ascii_case(name);
+    let text = entry.attrs.iter().find(|(known, _)| is_it(known)).map(|(_, values)| values.clone());
+    let bytes = entry.bin_attrs.iter().find(|(known, _)| is_it(known)).map(|(_, values)| values.clone());
     let (text, bytes) = (text.unwrap_or_default(), bytes.unwrap_or_default());
     if name.eq_ignore_ascii_case(OBJECT_GUID) {
         let all = bytes.into_iter().chain(text.into_iter().map(String::into_bytes));
