@@ -13,6 +13,7 @@ pub mod choice;
 pub mod client_certificates;
 pub mod cors;
 pub mod direct_response;
+mod endpoint_proof;
 pub mod error_bodies;
 pub mod field_rules;
 pub mod forward_auth;
@@ -26,6 +27,7 @@ pub mod key_usage;
 mod lockout;
 mod login;
 pub mod login_page;
+pub mod login_provider;
 pub mod matchers;
 pub mod path;
 pub mod path_placement;
@@ -170,8 +172,11 @@ impl Policy {
         let (issuer, deriver) = (flattened(issuer), flattened(deriver));
         let backends = backends::read(config, &authorities, &lasting.backends, &lasting.tokens, problems);
         let known = deriver.as_ref().and_then(Option::as_ref);
-        let login =
-            flattened(raw.login.as_ref().map(|login| login::read(config, login, known, backends.as_ref(), problems)));
+        let login = flattened(
+            raw.login
+                .as_ref()
+                .map(|login| login::read(config, &authorities, login, known, backends.as_ref(), problems)),
+        );
         let cookie = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
         let cookie = flattened(cookie.map(|cookie| callers::read_cookie(config, cookie, &lasting.uses, problems)));
         let mut versions = Vec::new();

@@ -20,6 +20,7 @@ mod introspection;
 mod issuer_names;
 mod listeners;
 mod login;
+mod login_provider;
 mod matchers;
 mod overlaps;
 mod provider_events;

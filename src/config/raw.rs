@@ -21,6 +21,7 @@ mod http1_options;
 mod introspection;
 mod issuing;
 mod listen;
+mod login_provider;
 mod matcher;
 mod process;
 mod provider_events;
@@ -61,6 +62,7 @@ pub use issuing::{
     RateLimit, Refresh, SameSite,
 };
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
+pub use login_provider::{LoginProvider, ProviderPrompt};
 pub use matcher::{Matcher, WeightedBackend};
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use provider_events::{ProviderLogout, SecurityEvents};
