@@ -32,9 +32,8 @@ impl Authenticator {
     /// being fetched. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// The first thing that is wrong. [`TokenFault::Used`]: it is of another login. [`TokenFault::Claim`] and
-    /// [`TokenFault::Type`]: the issuer has somebody else in mind than a customer of this gateway. [`TokenFault::NoKeys`]:
-    /// nobody knows.
+    /// The first thing that is wrong. [`TokenFault::Used`]: it is of another login. [`TokenFault::Claim`]: of
+    /// somebody who is no customer of this gateway. [`TokenFault::NoKeys`]: nobody knows.
     pub async fn customer_of_id_token(
         &self,
         token: &str,
@@ -60,7 +59,7 @@ impl Authenticator {
             return Err(TokenFault::Used);
         }
         if issuer.is_of_client(members) {
-            return Err(TokenFault::Type);
+            return Err(TokenFault::Claim);
         }
         let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
         deriver.derive(issuer.verifier.tenant(), &claims.subject).map_err(|_| TokenFault::Subject)

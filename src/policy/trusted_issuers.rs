@@ -109,12 +109,14 @@ fn events(
         }
         None => None,
     };
+    let provider = config.raw().login.as_ref().and_then(|login| login.provider.as_ref());
     let of = |kind, audiences: &Vec<String>| EventVerifier::of(verifier, kind, audiences.clone());
     Ok(Some(Arc::new(ProviderEvents {
         logout: issuer.logout.as_ref().map(|it| of(EventKind::Logout, &it.audiences)),
         security_events: issuer.security_events.as_ref().map(|it| of(EventKind::Security, &it.audiences)),
         authorization,
         names_by_sub: issuer.subject == "sub",
+        logs_customers_in: provider.is_some_and(|provider| issuer.has_name(&provider.issuer)),
         longest: issuer.max_lifetime.map_or(LONGEST, |longest| longest.as_secs().max(DAY)) + 2 * LONGEST_SKEW,
     })))
 }

@@ -165,7 +165,7 @@ impl Gateway {
             Ok(customer) => customer,
             // Of another login: somebody has slipped in a code.
             Err(TokenFault::Used) => return Err(Refusal::LoginForm.into()),
-            Err(fault @ (TokenFault::Claim | TokenFault::Type)) => {
+            Err(fault @ TokenFault::Claim) => {
                 let refusal = Refusal::CustomerToken(fault);
                 self.note_provider(provider, record, refusal.as_str());
                 record.refusal = Some(refusal);
