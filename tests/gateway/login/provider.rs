@@ -444,3 +444,20 @@ fn check_finds_a_provider_at_which_nobody_could_log_in() {
         assert!(said.contains(message) && said.contains("gateway.yaml:"), "{message}: {said}");
     }
 }
+
+#[test]
+fn the_example_of_the_documentation_sends_a_browser_to_the_provider() {
+    let page = include_str!("../../../docs/identity-providers.md");
+    let (_, section) = page.split_once("\n## Login at your provider\n").unwrap();
+    let (_, example) = section.split_once("```yaml\n").unwrap();
+    let example: Value = serde_saphyr::from_str(example.split("```").next().unwrap()).unwrap();
+    let mut login = example["login"].clone();
+    login["provider"]["client_secret"] = json!({"file": "certs/provider"});
+    let mut issuers = example["trusted_issuers"].clone();
+    issuers[0]["jwks"] = json!({"file": "certs/partner.json"});
+    issuers[0].as_object_mut().unwrap().remove("discovery");
+    let provider = Provider::start();
+    let (_backend, gateway) = provider.world(|c| c.set("/login", login).set("/trusted_issuers", issuers));
+    let location = authorize(&gateway, &query()).send().header("Location").unwrap().to_owned();
+    assert!(location.starts_with("https://login.example.com/oauth2/authorize?response_type=code&"), "{location}");
+}
