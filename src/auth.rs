@@ -10,6 +10,7 @@ mod context;
 pub mod credentials;
 mod customer;
 pub mod dpop;
+pub mod id_token;
 pub mod introspection;
 pub mod jwt;
 pub mod opaque_token;

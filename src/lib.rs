@@ -99,6 +99,7 @@
 //! | 6 | `system_token` | system tokens of trusted issuers -> client |
 //! | 5 | `caller` | the proved caller |
 //! | 5 | `provider_events` | logouts and security events that other issuers tell |
+//! | 5 | `id_token` | ID tokens of the provider at which customers log in |
 //! | 5 | `introspection` | verdict on a token for introspection, revocation and logout |
 //! | 5 | `token_binding` | tokens bound to a certificate or a DPoP key |
 //! | 4 | `context` | context of a check, pending lookups |
@@ -139,6 +140,7 @@
 //! | 1 | `identifiers` | identifier key |
 //! | 1 | `introspection` | introspection of other issuers' tokens |
 //! | 1 | `path_placement` | path with the customer in it |
+//! | 1 | `login_provider` | the provider at which customers log in |
 //! | 1 | `login_page` | title and style of the login page |
 //! | 1 | `protected_resource` | metadata of protected resources (RFC 9728) |
 //! | 1 | `remote_jwks` | remote JWKS |
@@ -153,6 +155,7 @@
 //! | 0 | `certificate_pair` | certificate chains with their private keys |
 //! | 0 | `client_certificates` | client certificates of listeners |
 //! | 0 | `cors` | CORS |
+//! | 0 | `endpoint_proof` | how this gateway authenticates at an endpoint of an issuer |
 //! | 0 | `error_bodies` | bodies of refusals |
 //! | 0 | `field_rules` | header rules |
 //! | 0 | `key_lines` | key files |

@@ -156,6 +156,10 @@ impl Told<'_> {
             // Tokens that do not say of which session they are may be of this one.
             self.ended.push(Ended::Session(Subject::unnamed_session_of(issuer, subject)));
         }
+        // Logins that began at it do not say of which session they are.
+        if subject.is_some() && self.events.logs_customers_in && self.events.names_by_sub {
+            return self.customer(subject);
+        }
         Ok(())
     }
 

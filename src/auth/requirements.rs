@@ -15,6 +15,11 @@ pub struct IssuerNumber(pub u32);
 impl IssuerNumber {
     /// This gateway.
     pub const OWN: Self = Self(0);
+
+    /// The issuer at this place in `trusted_issuers`.
+    pub fn at_place(place: usize) -> Self {
+        Self(u32::try_from(place + 1).unwrap_or(u32::MAX))
+    }
 }
 
 /// Requirements of a route on its callers.

@@ -47,6 +47,8 @@ pub struct ProviderEvents {
     pub authorization: Option<Secret>,
     /// Its customers are told apart by `sub`.
     pub names_by_sub: bool,
+    /// Customers log in at it.
+    pub logs_customers_in: bool,
     /// Longest life of its tokens, in seconds: for so long an ended session is remembered.
     pub longest: u64,
 }

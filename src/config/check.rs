@@ -21,6 +21,7 @@ mod issuer_names;
 mod ldap;
 mod listeners;
 mod login;
+mod login_provider;
 mod matchers;
 mod overlaps;
 mod provider_events;

@@ -22,6 +22,7 @@ mod introspection;
 mod issuing;
 mod ldap;
 mod listen;
+mod login_provider;
 mod matcher;
 mod process;
 mod provider_events;
@@ -64,6 +65,7 @@ pub use issuing::{
 };
 pub use ldap::{Ldap, LdapSearch};
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
+pub use login_provider::{LoginProvider, ProviderPrompt};
 pub use matcher::{Matcher, WeightedBackend};
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use provider_events::{ProviderLogout, SecurityEvents};

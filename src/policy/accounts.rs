@@ -30,6 +30,8 @@ pub enum Accounts {
     Backend(LoginBackend),
     /// The company's directory.
     Directory(Arc<Directory>),
+    /// Those of the company's provider: no password is shown here.
+    Provider,
 }
 
 impl Accounts {
@@ -37,7 +39,7 @@ impl Accounts {
     pub fn folds(&self) -> bool {
         match self {
             Self::File(accounts) => accounts.folds,
-            Self::Backend(_) | Self::Directory(_) => false,
+            Self::Backend(_) | Self::Directory(_) | Self::Provider => false,
         }
     }
 
@@ -45,7 +47,7 @@ impl Accounts {
     pub fn stamps(&self) -> AccountStamps {
         match self {
             Self::File(accounts) => AccountStamps::new(accounts.by_stamp.keys().copied()),
-            Self::Backend(_) | Self::Directory(_) => AccountStamps::default(),
+            Self::Backend(_) | Self::Directory(_) | Self::Provider => AccountStamps::default(),
         }
     }
 }
@@ -152,19 +154,22 @@ impl AccountsReader<'_> {
         backends: Option<&HashMap<String, Arc<Backend>>>,
         problems: &mut Problems,
     ) -> Option<Accounts> {
-        if let Some(ldap) = &self.login.accounts.ldap {
+        let Some(written) = &self.login.accounts else {
+            return self.login.provider.as_ref().map(|_| Accounts::Provider);
+        };
+        if let Some(ldap) = &written.ldap {
             let directory = ldap::read(self.config, ldap, self.authorities, problems);
             return directory.map(|directory| Accounts::Directory(Arc::new(directory)));
         }
-        if let Some(name) = &self.login.accounts.backend {
+        if let Some(name) = &written.backend {
             let backend = backends.and_then(|backends| backends.get(name));
-            return login_backend::read(self.config, &self.login.accounts, backend, problems).map(Accounts::Backend);
+            return login_backend::read(self.config, written, backend, problems).map(Accounts::Backend);
         }
         if self.tenant.is_empty() {
             // There is neither `identifier.tenant` nor `issuer`, which has been told.
             return None;
         }
-        let file = self.login.accounts.file.as_deref()?;
+        let file = written.file.as_deref()?;
         let entries = match self.entries(file) {
             Ok(entries) => entries,
             Err((message, help)) => {
@@ -173,6 +178,10 @@ impl AccountsReader<'_> {
             }
         };
         self.accounts(entries, problems).map(|accounts| Accounts::File(Box::new(accounts)))
+    }
+
+    fn folds(&self) -> bool {
+        self.login.accounts.as_ref().is_some_and(|written| written.fold)
     }
 
     fn problem(&self, message: String, help: String) -> Problem {
@@ -249,7 +258,7 @@ impl AccountsReader<'_> {
             by_name.insert(name, account);
             hashes.push(PlacedHash { place, hash });
         }
-        let file = AccountFile::new(by_name, self.login.accounts.fold, hashes);
+        let file = AccountFile::new(by_name, self.folds(), hashes);
         (problems.len() == count).then_some(file)
     }
 
@@ -263,7 +272,7 @@ impl AccountsReader<'_> {
         let stamp = AccountStamp::of(&entry.username, &entry.subject, password.text());
         let claims = entry.claims.into_iter().filter(|(name, _)| self.login.claims.contains(name));
         let claims = claims.chain([(ACCOUNT.to_owned(), stamp.to_string().into())]).collect();
-        let name = if self.login.accounts.fold { folded_name(&entry.username) } else { entry.username };
+        let name = if self.folds() { folded_name(&entry.username) } else { entry.username };
         Ok((name, Arc::new(Account { password, customer, claims, stamp })))
     }
 }

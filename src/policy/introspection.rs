@@ -4,20 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use http::HeaderValue;
 
 use super::ca_certificates::Authorities;
+use super::endpoint_proof::{self, ProofSource};
 use super::way_out;
-use crate::auth::jwt::signing_keys::SigningKeys;
 use crate::auth::opaque_token::Introspector;
-use crate::auth::opaque_token::endpoint::{EndpointProof, IntrospectionEndpoint};
+use crate::auth::opaque_token::endpoint::IntrospectionEndpoint;
 use crate::config::{Config, raw};
 use crate::fetch::Fetcher;
 use crate::hex::hex;
-use crate::parameters::form_encoded;
-use crate::secret::Secret;
 
 /// Answers that outlive a policy: those of one issuer are kept while its section is unchanged.
 #[derive(Debug, Default)]
@@ -46,7 +41,17 @@ impl IntrospectorRegistry {
     ) -> Result<Option<Arc<Introspector>>, IntrospectionFault> {
         let Some(raw) = &issuer.introspection else { return Ok(None) };
         let name = issuer.name();
-        let (proof, shown) = read_proof(config, raw, &name)?;
+        let source = ProofSource {
+            client_id: &raw.client_id,
+            client_secret: raw.client_secret.as_ref(),
+            private_key: raw.private_key.as_deref(),
+            auth: raw.auth,
+            audience: raw.audience.as_deref(),
+        };
+        let (proof, shown) = endpoint_proof::read(config, &source, &name).map_err(|(key, message, help)| {
+            let key = if key == "private_key" { "introspection.private_key" } else { "introspection.client_secret" };
+            (key, message, help)
+        })?;
         let trusted = authorities.of(issuer.ca.as_deref()).map_err(|(message, help)| ("ca", message, help))?;
         let proxies = way_out::read(config, issuer.proxy.as_ref())?;
         let shown = digest::digest(&digest::SHA256, shown.expose());
@@ -79,51 +84,4 @@ impl IntrospectorRegistry {
         known.insert(description, Arc::downgrade(&introspector));
         Ok(Some(introspector))
     }
-}
-
-/// How this gateway authenticates, and what tells it from other ways.
-fn read_proof(
-    config: &Config,
-    raw: &raw::Introspection,
-    issuer: &str,
-) -> Result<(EndpointProof, Secret), IntrospectionFault> {
-    if let Some(file) = &raw.private_key {
-        let key = "introspection.private_key";
-        let pem = config.read_private_file(file).map_err(|(message, help)| (key, message, help))?;
-        let pem = Secret::new(pem);
-        let name = config.resolve(file).display().to_string();
-        let keys = SigningKeys::from_pems(vec![(name.clone(), pem.clone())], issuer).map_err(|faults| {
-            let faults: Vec<String> = faults.into_iter().map(|(_, fault)| fault).collect();
-            let help = "make one with `wicketgate new signing-key`".to_owned();
-            (key, format!("{name}: {}", faults.join("; ")), help)
-        })?;
-        let audience = raw.audience.clone().unwrap_or_else(|| issuer.to_owned());
-        return Ok((
-            EndpointProof::Assertion { client_id: raw.client_id.clone(), audience, keys: Arc::new(keys) },
-            pem,
-        ));
-    }
-    let key = "introspection.client_secret";
-    let nothing = || (key, "it is missing".to_owned(), "add it, or `private_key`".to_owned());
-    let secret = config.read_secret_line(raw.client_secret.as_ref().ok_or_else(nothing)?);
-    let secret = secret.map_err(|(message, help)| (key, message, help))?;
-    let Some(text) = secret.expose_str() else {
-        return Err((key, "this secret is not UTF-8".to_owned(), "use one of visible characters".to_owned()));
-    };
-    // RFC 6749 section 2.3.1: both are encoded as in a form first.
-    let (id, encoded) = (form_encoded(&raw.client_id), Secret::new(form_encoded(text)));
-    let encoded = encoded.expose_str().unwrap_or_default();
-    let proof = match raw.auth {
-        raw::OAuthClientAuth::Form => {
-            EndpointProof::Form(Secret::new(format!("client_id={id}&client_secret={encoded}")))
-        }
-        raw::OAuthClientAuth::Basic => {
-            let pair = Secret::new(format!("{id}:{encoded}"));
-            let field = Secret::new(format!("Basic {}", BASE64.encode(pair.expose())));
-            let mut field = HeaderValue::from_bytes(field.expose()).map_err(|_| nothing())?;
-            field.set_sensitive(true);
-            EndpointProof::Basic(field)
-        }
-    };
-    Ok((proof, Secret::new([format!("{:?} ", raw.auth).as_bytes(), secret.expose()].concat())))
 }

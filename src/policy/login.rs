@@ -12,6 +12,7 @@ use super::cors::Cors;
 use super::identifiers::tenant;
 use super::lockout::costs;
 use super::login_page::LoginPage;
+use super::login_provider::{self, LoginProvider};
 use crate::backend::Backend;
 use crate::config::raw::{self, Issue, NumberStyle};
 use crate::config::{Config, Problems};
@@ -22,6 +23,8 @@ use crate::state::login_lockout::Costs;
 pub struct Login {
     /// The accounts.
     pub accounts: Accounts,
+    /// The provider at which customers log in instead.
+    pub provider: Option<Box<LoginProvider>>,
     /// Credentials that a login gives.
     pub issue: Issue,
     /// Lifetime of a login, in seconds.
@@ -84,6 +87,10 @@ pub(super) fn read(
 ) -> Option<Login> {
     let tenant = tenant(config.raw());
     let accounts = AccountsReader { config, login, tenant: &tenant, deriver, authorities }.read(backends, problems)?;
+    let provider = match &login.provider {
+        Some(provider) => Some(Box::new(login_provider::read(config, authorities, provider, problems)?)),
+        None => None,
+    };
     let page = LoginPage::read(config, &login.page, problems)?;
     let same_site = match login.cookie.as_ref().map(|cookie| cookie.same_site).unwrap_or_default() {
         raw::SameSite::Lax => "Lax",
@@ -92,6 +99,7 @@ pub(super) fn read(
     };
     Some(Login {
         accounts,
+        provider,
         issue: login.issue,
         lifetime: login.lifetime.as_secs(),
         number_style: login.number_style,

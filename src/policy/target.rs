@@ -8,6 +8,7 @@ use http::Method;
 
 use super::choice::Choice;
 use super::issuer;
+use super::login_provider::CALLBACK;
 use super::protected_resource;
 use super::route::Route;
 use super::table::{LetterCase, Patterns, Table, host_name};
@@ -30,6 +31,8 @@ pub enum Target {
     AccessToken,
     /// `/oauth/authorize`.
     Authorization,
+    /// `/oauth/callback`.
+    ProviderCallback,
     /// `POST /auth/logout`.
     Logout,
     /// `POST /oauth/revoke`.
@@ -163,7 +166,9 @@ fn own_endpoints(
             .for_each(|host| table.insert_exact(std::slice::from_ref(host), path, methods, target, LetterCase::Counts));
     };
     if let Some(login) = &raw.login {
-        own(&login.path, &[Method::POST], Target::Login);
+        if login.provider.is_none() {
+            own(&login.path, &[Method::POST], Target::Login);
+        }
         own("/auth/logout", &[Method::POST], Target::Logout);
     }
     if let Some(token) = &raw.access_token {
@@ -173,6 +178,9 @@ fn own_endpoints(
     }
     if raw.authorizes_customers() {
         own("/oauth/authorize", &[Method::GET, Method::HEAD, Method::POST], Target::Authorization);
+        if raw.login.as_ref().is_some_and(|login| login.provider.is_some()) {
+            own(CALLBACK, &[Method::GET], Target::ProviderCallback);
+        }
     }
     if raw.trusted_issuers.iter().any(|issuer| issuer.logout.is_some()) {
         own("/oauth/backchannel_logout", &[Method::POST], Target::BackchannelLogout);

@@ -61,7 +61,7 @@ impl Entry<'_> {
         let verifier = verifier(issuer, &spellings, self.keys.clone());
         let is_for_clients = issuer.is_for(raw::IssuerRole::Client);
         let trusted = TrustedIssuer {
-            number: issuer_number(self.number),
+            number: IssuerNumber::at_place(self.number),
             clients: issuer.client.as_ref().filter(|_| is_for_clients).map(|role| {
                 Box::new(ClientRole {
                     verifier: verifier.clone().of_subject(ClaimPath::parse(&role.id)),
@@ -79,18 +79,13 @@ impl Entry<'_> {
     }
 }
 
-/// The number of the issuer at this place in `trusted_issuers`.
-fn issuer_number(place: usize) -> IssuerNumber {
-    IssuerNumber(u32::try_from(place + 1).unwrap_or(u32::MAX))
-}
-
 /// The issuers of these names, for `routes[].issuers`; `None` for all.
 pub(super) fn numbers_of(raw: &raw::Raw, named: &[String]) -> Option<Box<[IssuerNumber]>> {
     let number = |name: &String| {
         if raw.issuer.as_ref().is_some_and(|own| own.url == *name) {
             return Some(IssuerNumber::OWN);
         }
-        raw.trusted_issuers.iter().position(|issuer| issuer.has_name(name)).map(issuer_number)
+        raw.trusted_issuers.iter().position(|issuer| issuer.has_name(name)).map(IssuerNumber::at_place)
     };
     (!named.is_empty()).then(|| named.iter().filter_map(number).collect())
 }
@@ -114,12 +109,14 @@ fn events(
         }
         None => None,
     };
+    let provider = config.raw().login.as_ref().and_then(|login| login.provider.as_ref());
     let of = |kind, audiences: &Vec<String>| EventVerifier::of(verifier, kind, audiences.clone());
     Ok(Some(Arc::new(ProviderEvents {
         logout: issuer.logout.as_ref().map(|it| of(EventKind::Logout, &it.audiences)),
         security_events: issuer.security_events.as_ref().map(|it| of(EventKind::Security, &it.audiences)),
         authorization,
         names_by_sub: issuer.subject == "sub",
+        logs_customers_in: provider.is_some_and(|provider| issuer.has_name(&provider.issuer)),
         longest: issuer.max_lifetime.map_or(LONGEST, |longest| longest.as_secs().max(DAY)) + 2 * LONGEST_SKEW,
     })))
 }

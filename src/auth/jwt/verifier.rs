@@ -114,6 +114,12 @@ impl Verifier {
         Self { types: types.into_iter().map(|name| name.map(|name| plain_type(&name))).collect(), ..self }
     }
 
+    /// Takes ID tokens for this client of its issuer, whatever else the issuer's tokens are for (OpenID Connect Core 1.0
+    /// section 3.1.3.7).
+    pub fn of_id_tokens(self, client: &str) -> Self {
+        Self { audiences: Some(vec![client.to_owned()]), ..self }.of_types([Some("JWT".to_owned()), None])
+    }
+
     /// Takes this claim for the subject.
     pub fn of_subject(self, subject: ClaimPath) -> Self {
         Self { subject, ..self }

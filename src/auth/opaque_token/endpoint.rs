@@ -50,20 +50,29 @@ pub enum EndpointProof {
     },
 }
 
+impl EndpointProof {
+    /// A form together with the proof, and `Authorization` where that is the proof. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// The word and a sentence: the key signs nothing.
+    pub fn shown_with(&self, form: Secret, now: u64) -> Result<(Bytes, Option<HeaderValue>), (&'static str, String)> {
+        let (form, authorization) = match self {
+            Self::Basic(field) => (form, Some(field.clone())),
+            Self::Form(more) => (joined(&form, more), None),
+            Self::Assertion { client_id, audience, keys } => {
+                (joined(&form, &assertion(client_id, audience, keys, now)?), None)
+            }
+        };
+        Ok((Bytes::copy_from_slice(form.expose()), authorization))
+    }
+}
+
 impl IntrospectionEndpoint {
     /// Asks about a token: its claims and the size of the answer in bytes where it is good, `None` where it is not, or the
     /// word for the outcome and a sentence. `now` is in seconds since 1970.
     pub(super) async fn ask(&self, token: &str, now: u64) -> Result<Option<(Members, usize)>, (&'static str, String)> {
-        let mut form = Secret::new(format!("token={}&token_type_hint=access_token", form_encoded(token)));
-        let mut authorization = None;
-        match &self.proof {
-            EndpointProof::Basic(field) => authorization = Some(field.clone()),
-            EndpointProof::Form(more) => form = joined(&form, more),
-            EndpointProof::Assertion { client_id, audience, keys } => {
-                form = joined(&form, &assertion(client_id, audience, keys, now)?);
-            }
-        }
-        let form = Bytes::copy_from_slice(form.expose());
+        let form = Secret::new(format!("token={}&token_type_hint=access_token", form_encoded(token)));
+        let (form, authorization) = self.proof.shown_with(form, now)?;
         let answer = self.fetcher.post_form(&self.url, form, authorization).await;
         let answer = answer.map_err(|fault| (fault.as_str(), format!("{}: {fault}", self.url)))?;
         if answer.status != 200 {

@@ -103,7 +103,7 @@ impl Check<'_> {
         if let Some(forward_auth) = &raw.forward_auth {
             own.push(("forward_auth.path".to_owned(), &forward_auth.path));
         }
-        const FIXED: [&str; 9] = [
+        const FIXED: [&str; 10] = [
             "/.well-known/jwks.json",
             "/.well-known/jwks.pem",
             "/.well-known/oauth-authorization-server",
@@ -113,6 +113,7 @@ impl Check<'_> {
             "/oauth/authorize",
             "/oauth/backchannel_logout",
             "/oauth/security_events",
+            "/oauth/callback",
         ];
         for (at, path) in own.iter().filter(|(_, path)| FIXED.contains(path)) {
             self.add(at, format!("`{path}` is another endpoint of the gateway"), "choose another path");
@@ -130,6 +131,9 @@ impl Check<'_> {
         // A client of the file may bring this endpoint at any time.
         if raw.authorizes_customers() || (raw.login.is_some() && raw.clients_file.is_some()) {
             own.push((String::new(), FIXED[6]));
+        }
+        if raw.login.as_ref().is_some_and(|login| login.provider.is_some()) {
+            own.push((String::new(), FIXED[9]));
         }
         if raw.trusted_issuers.iter().any(|issuer| issuer.logout.is_some()) {
             own.push((String::new(), FIXED[7]));

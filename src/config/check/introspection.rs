@@ -1,7 +1,8 @@
 //! Checks of `trusted_issuers[].introspection` and `proxy`.
 
-use super::super::raw::{Introspection, Jwks, OAuthClientAuth, ProxyChoice, TrustedIssuer};
+use super::super::raw::{Introspection, Jwks, ProxyChoice, TrustedIssuer};
 use super::super::scalar::Duration;
+use super::login_provider::WrittenProof;
 use super::{Check, grammar};
 
 /// Most issuers that introspect: a token that is no JWT may have to be shown to each of them.
@@ -79,25 +80,16 @@ impl Check<'_> {
             }
             Ok(_) => {}
         }
-        self.not_blank(&format!("{at}.client_id"), &introspection.client_id);
-        match (&introspection.client_secret, &introspection.private_key) {
-            (None, None) => {
-                let message = "nothing says how this gateway authenticates at the endpoint (RFC 7662 section 2.1)";
-                self.add(at, message, "add `client_secret: {file: PATH}`, or `private_key`");
-            }
-            (Some(_), Some(_)) => {
-                let message = "`client_secret` and `private_key` stand side by side";
-                self.add(at, message, "keep one of them");
-            }
-            (Some(_), None) if introspection.audience.is_some() => {
-                let message = "`audience` is that of assertions, and a secret needs none";
-                self.add(&format!("{at}.audience"), message, "remove it, or use `private_key`");
-            }
-            (None, Some(_)) if introspection.auth == OAuthClientAuth::Form => {
-                let message = "`auth` says how a secret is shown, and an assertion always stands in the form";
-                self.add(&format!("{at}.auth"), message, "remove it");
-            }
-            (Some(_), None) | (None, Some(_)) => {}
+        let proof = WrittenProof {
+            client_id: &introspection.client_id,
+            has_secret: introspection.client_secret.is_some(),
+            has_key: introspection.private_key.is_some(),
+            auth: introspection.auth,
+        };
+        self.written_proof(at, &proof);
+        if proof.has_secret && !proof.has_key && introspection.audience.is_some() {
+            let message = "`audience` is that of assertions, and a secret needs none";
+            self.add(&format!("{at}.audience"), message, "remove it, or use `private_key`");
         }
         if let Some(audience) = &introspection.audience {
             self.not_blank(&format!("{at}.audience"), audience);

@@ -41,7 +41,15 @@ impl Check<'_> {
             self.refresh(login, refresh);
         }
         self.not_blank("login.page.title", &login.page.title);
-        self.accounts(&login.accounts, &login.claims);
+        match (&login.accounts, &login.provider) {
+            (Some(accounts), None) => self.accounts(accounts, &login.claims),
+            (None, Some(provider)) => self.login_provider(provider, &login.claims),
+            (Some(_), Some(_)) => {
+                let message = "`accounts` and `provider` stand side by side, and a customer logs in at one of them";
+                self.add("login.provider", message, "keep one of them");
+            }
+            (None, None) => self.add("login", "nothing says who may log in", "add `accounts`, or `provider`"),
+        }
         if self.raw.identifier.is_none() {
             self.add(
                 "login",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Accounts, Cors, FilePath, SecretRef};
+use super::{Accounts, Cors, FilePath, LoginProvider, SecretRef};
 use crate::config::scalar::{Duration, Rate};
 
 /// The tokens that this gateway signs.
@@ -77,8 +77,10 @@ pub struct Login {
     /// Path of this endpoint.
     #[serde(default = "default_login_path")]
     pub path: String,
-    /// The accounts that may log in.
-    pub accounts: Accounts,
+    /// The accounts that may log in. Not beside `provider`.
+    pub accounts: Option<Accounts>,
+    /// The company's provider, at which customers log in for a client with `redirect_uris`, in place of `accounts`.
+    pub provider: Option<LoginProvider>,
     /// What a login returns.
     #[serde(default)]
     pub issue: Issue,

@@ -285,6 +285,26 @@ fn time_on_cpu() -> Duration {
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }
 
+/// `login.provider` with all of its keys but `private_key`.
+const PROVIDER: &str = r#"  provider:
+    issuer: https://login.example.com
+    client_id: gate
+    client_secret: { env: PROVIDER }
+    auth: form
+    scopes: [ openid, email ]
+    authorization_endpoint: https://login.example.com/authorize
+    token_endpoint: https://login.example.com/token
+    prompt: select_account
+"#;
+
+const PROVIDERS_ISSUER: &str = r#"trusted_issuers:
+  - issuer: https://login.example.com
+    discovery: true
+    audiences: [ legacy-api ]
+    algorithms: [ ES256 ]
+
+"#;
+
 #[test]
 fn the_reader_takes_every_key_of_the_schema_and_the_sample_has_them_all() {
     assert!(problems(MAXIMAL).is_empty());
@@ -311,7 +331,17 @@ fn the_reader_takes_every_key_of_the_schema_and_the_sample_has_them_all() {
     let search =
         "base: \"dc=example\", filter: \"(uid={username})\", bind_dn: \"cn=gateway\", bind_password: { env: LDAP }";
     let searched = directory(&format!("search: {{ {search} }}"));
-    for text in [MAXIMAL, SHIPPED, &apart, &bound, &searched] {
+    // Nor can accounts stand beside a provider.
+    let provider = edited(SHIPPED, "  accounts: { file: accounts.yaml }\n", PROVIDER);
+    let provider =
+        edited(&provider, "  - id: asapp\n", "  - id: asapp\n    redirect_uris: [ https://www.example.com/cb ]\n");
+    let provider = edited(&provider, "# What may be called.", &format!("{PROVIDERS_ISSUER}# What may be called."));
+    let by_key = "    private_key: provider.pem\n";
+    let by_key = edited(&provider, "    client_secret: { env: PROVIDER }\n    auth: form\n", by_key);
+    for text in [&provider, &by_key] {
+        assert!(problems(text).is_empty(), "{}", problems(text));
+    }
+    for text in [MAXIMAL, SHIPPED, &apart, &bound, &searched, &provider, &by_key] {
         let value: Value = serde_saphyr::from_str(text).unwrap();
         keys_of_value(&value, &schema::schema(), "", &mut sample);
     }

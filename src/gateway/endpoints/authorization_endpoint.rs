@@ -6,6 +6,7 @@
 
 pub(super) mod code;
 mod page;
+mod provider;
 pub(super) mod request;
 
 use std::time::SystemTime;
@@ -28,7 +29,7 @@ use crate::gateway::request::call::Call;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::{Gateway, unix_seconds};
 use crate::policy::accounts::Accounts;
-use crate::policy::{Issuer, Login};
+use crate::policy::{Issuer, Login, Policy};
 use crate::refusal::Refusal;
 use crate::secret::random_bytes;
 use crate::state::revocation::Issued;
@@ -39,6 +40,8 @@ use request::{AuthorizationRequest, Prompt, RequestFault};
 
 /// The route name in log and metrics.
 pub(crate) const NAME: &str = "authorize";
+/// That of the address to which the provider sends browsers back.
+pub(crate) const CALLBACK: &str = "oauth_callback";
 
 /// The cookie that ties a form to its browser.
 const COOKIE: &str = "__Host-authorize";
@@ -56,6 +59,15 @@ struct Issuance<'p> {
     deriver: &'p Deriver,
 }
 
+impl<'p> Issuance<'p> {
+    fn of(policy: &'p Policy) -> Result<Self, Refusal> {
+        let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
+        let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
+        let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
+        Ok(Self { login, issuer, deriver })
+    }
+}
+
 /// The sealed value of a form.
 #[derive(Serialize, Deserialize)]
 struct SealedForm {
@@ -71,18 +83,15 @@ impl Gateway {
         call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
-        let policy = call.policy;
-        let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
-        let issuer = policy.issuer.as_ref().ok_or(Refusal::Internal)?;
-        let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
-        let issuance = Issuance { login, issuer, deriver };
+        let issuance = Issuance::of(call.policy)?;
+        let page = &issuance.login.page;
         let outcome = match call.parts.method {
             Method::POST => self.take_form(call, &issuance, record).await,
             _ => self.take_request(&call, &issuance, record).await,
         };
         Ok(outcome.unwrap_or_else(|refused| {
             record.refusal = Some(refused.refusal);
-            fault_page(&login.page, &refused)
+            fault_page(page, &refused)
         }))
     }
 
@@ -110,6 +119,9 @@ impl Gateway {
                 record.known.customer = Some(proof.customer.clone());
                 let issued = Issued { number: proof.issued.number.or(Some(known)), ..proof.issued };
                 self.answer_with_code(call, issuance, request, CustomerProof { issued, ..proof }).await
+            }
+            (Ok(None) | Err(_), prompt) if let Some(provider) = &issuance.login.provider => {
+                provider::depart(call, issuance, provider, request, prompt)
             }
             (Ok(None), Prompt::None) => Ok(request.to.answer(issuance.issuer, &[("error", "login_required")])?),
             (Err(refusal), Prompt::None) => {
@@ -214,7 +226,7 @@ fn proof_of(session: Session, issuance: &Issuance<'_>, now: u64) -> Option<Custo
     let customer = issuance.deriver.accept(session.customer.as_str(), now).ok()?;
     let claims = match &issuance.login.accounts {
         Accounts::File(accounts) => accounts.of_login(session.account, &customer)?.claims.clone(),
-        Accounts::Backend(_) | Accounts::Directory(_) => Default::default(),
+        Accounts::Backend(_) | Accounts::Directory(_) | Accounts::Provider => Default::default(),
     };
     let (issued, session_of) = (session.issued(), Some((session.login, session.expires_at)));
     Some(CustomerProof { customer, claims, account: session.account, issued, session: session_of })
@@ -225,13 +237,17 @@ fn proof_of(session: Session, issuance: &Issuance<'_>, now: u64) -> Option<Custo
 /// # Errors
 /// [`Refusal::LoginForm`]: the form is old or another browser's, or the client has lost its redirect URI since.
 fn sealed_request(call: &Call<'_>, deriver: &Deriver, sealed: &str) -> Result<AuthorizationRequest, Refusal> {
-    let now = unix_seconds(SystemTime::now());
     let mut own = browser_cookies(&call.parts.headers);
     let value = own.find_map(|cookie| deriver.unseal(PURPOSE, cookie, sealed)).ok_or(Refusal::LoginForm)?;
     let SealedForm { request, expires_at } = serde_json::from_slice(&value).map_err(|_| Refusal::LoginForm)?;
+    if is_good(call, &request, expires_at) { Ok(request) } else { Err(Refusal::LoginForm) }
+}
+
+/// Returns whether what was sealed is not too old, and its client still has the redirect URI.
+fn is_good(call: &Call<'_>, request: &AuthorizationRequest, expires_at: u64) -> bool {
     let client = call.policy.auth.clients.get(request.client.as_str());
-    let is_good = client.is_some_and(|client| client.redirect_uris.has(&request.to.redirect_uri)) && now < expires_at;
-    if is_good { Ok(request) } else { Err(Refusal::LoginForm) }
+    let has_uri = client.is_some_and(|client| client.redirect_uris.has(&request.to.redirect_uri));
+    has_uri && unix_seconds(SystemTime::now()) < expires_at
 }
 
 /// The page with the form, and the cookie that ties it to this browser. A browser keeps its cookie: it may have several
@@ -243,8 +259,7 @@ fn show_form(
     username: &str,
     refused: Option<&Refused>,
 ) -> Result<Response<ResponseBody>, Refused> {
-    let known = browser_cookies(&call.parts.headers).next().and_then(|value| std::str::from_utf8(value).ok());
-    let cookie = known.map_or_else(|| BASE64.encode(random_bytes::<COOKIE_BYTES>()), str::to_owned);
+    let cookie = cookie_of(call);
     let expires_at = unix_seconds(SystemTime::now()).saturating_add(FORM_LIFETIME);
     let form = SealedForm { request, expires_at };
     let value = serde_json::to_vec(&form).map_err(|_| Refusal::Internal)?;
@@ -252,9 +267,20 @@ fn show_form(
     let look = &issuance.login.page;
     let page = LoginFormPage { look, sealed: &sealed, to: &form.request.to, username, refused };
     let mut response = page.response();
-    let cookie: HeaderValue = cookie_line(COOKIE, &cookie, FORM_LIFETIME, "Lax")?;
-    response.headers_mut().append(header::SET_COOKIE, cookie);
+    keep_cookie(&mut response, &cookie)?;
     Ok(response)
+}
+
+/// The cookie of this browser; a new one where it has none.
+fn cookie_of(call: &Call<'_>) -> String {
+    let known = browser_cookies(&call.parts.headers).next().and_then(|value| std::str::from_utf8(value).ok());
+    known.map_or_else(|| BASE64.encode(random_bytes::<COOKIE_BYTES>()), str::to_owned)
+}
+
+fn keep_cookie(response: &mut Response<ResponseBody>, cookie: &str) -> Result<(), Refusal> {
+    let line: HeaderValue = cookie_line(COOKIE, cookie, FORM_LIFETIME, "Lax")?;
+    response.headers_mut().append(header::SET_COOKIE, line);
+    Ok(())
 }
 
 /// The values of our cookie, where they have its form.

@@ -118,6 +118,7 @@ impl Gateway {
         record.attempt = Some(who.shown(call.policy));
         let mut tried = self.try_as(who, login.attempts).await?;
         let proved = match &login.accounts {
+            Accounts::Provider => return Err(Refusal::NoRoute.into()),
             Accounts::File(accounts) => self.by_account(login, accounts, typed, tried).await?,
             Accounts::Backend(backend) => {
                 let _permit = tried.turn(&self.shared.asking, &login.limit).await?;

@@ -66,7 +66,7 @@ impl Gateway {
             let customer = deriver.accept(family.customer.as_str(), now).ok()?;
             let claims = match &login.accounts {
                 Accounts::File(accounts) => accounts.of_login(family.account, &customer)?.claims.clone(),
-                Accounts::Backend(_) | Accounts::Directory(_) => Default::default(),
+                Accounts::Backend(_) | Accounts::Directory(_) | Accounts::Provider => Default::default(),
             };
             Some((customer, claims))
         };

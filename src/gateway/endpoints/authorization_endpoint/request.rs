@@ -193,23 +193,35 @@ impl ReturnAddress {
         issuer: &Issuer,
         parameters: &[(&str, &str)],
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let mut location = self.redirect_uri.clone();
         let state = self.state.iter().map(|state| ("state", state.as_str()));
-        for (name, value) in parameters.iter().copied().chain(state).chain([("iss", issuer.url.as_str())]) {
-            location.push(if location.contains('?') { '&' } else { '?' });
-            location.push_str(name);
-            location.push('=');
-            location.extend(utf8_percent_encode(value, ENCODED));
-        }
-        let mut response = Response::new(ResponseBody::full(""));
-        // Not 307, by which the browser would hand on the password (RFC 9700 section 4.12).
-        *response.status_mut() = StatusCode::SEE_OTHER;
-        let headers = response.headers_mut();
-        headers.insert(header::LOCATION, HeaderValue::from_str(&location).map_err(|_| Refusal::Internal)?);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        Ok(response)
+        let all = parameters.iter().copied().chain(state).chain([("iss", issuer.url.as_str())]);
+        see_other(&self.redirect_uri, all)
     }
+}
+
+/// Sends the browser to this address, with these parameters.
+///
+/// # Errors
+/// [`Refusal::Internal`] where the address is no value of a field.
+pub(super) fn see_other<'a>(
+    address: &str,
+    parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let mut location = address.to_owned();
+    for (name, value) in parameters {
+        location.push(if location.contains('?') { '&' } else { '?' });
+        location.push_str(name);
+        location.push('=');
+        location.extend(utf8_percent_encode(value, ENCODED));
+    }
+    let mut response = Response::new(ResponseBody::full(""));
+    // Not 307, by which the browser would hand on the password (RFC 9700 section 4.12).
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, HeaderValue::from_str(&location).map_err(|_| Refusal::Internal)?);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    Ok(response)
 }
 
 #[cfg(test)]
