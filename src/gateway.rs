@@ -256,10 +256,7 @@ impl Gateway {
                 record.route = endpoints::authorization_endpoint::NAME.into();
                 Box::pin(self.authorization(call, record)).await
             }
-            Target::ProviderCallback => {
-                record.route = endpoints::authorization_endpoint::CALLBACK.into();
-                Box::pin(self.provider_callback(call, record)).await
-            }
+            Target::ProviderCallback => Box::pin(self.provider_callback(call, record)).await,
             Target::AccessToken => {
                 record.route = endpoints::token::NAME.into();
                 Box::pin(self.access_token(call, record)).await
