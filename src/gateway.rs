@@ -256,10 +256,7 @@ impl Gateway {
                 record.route = endpoints::authorization_endpoint::NAME.into();
                 Box::pin(self.authorization(call, record)).await
             }
-            Target::ProviderCallback => {
-                record.route = endpoints::authorization_endpoint::CALLBACK.into();
-                Box::pin(self.provider_callback(call, record)).await
-            }
+            Target::ProviderCallback => Box::pin(self.provider_callback(call, record)).await,
             Target::AccessToken => {
                 record.route = endpoints::token::NAME.into();
                 Box::pin(self.access_token(call, record)).await
@@ -287,14 +284,6 @@ impl Gateway {
                 Box::pin(self.security_events(call, record)).await
             }
             Target::Everything => Ok(options(None)),
-            Target::KeySet => {
-                record.route = endpoints::well_known::NAME.into();
-                Ok(published("application/jwk-set+json", policy.issuer.as_ref().map(|issuer| &issuer.jwks)))
-            }
-            Target::Certificates => {
-                record.route = endpoints::well_known::NAME.into();
-                Ok(published("application/x-pem-file", policy.issuer.as_ref().map(|issuer| &issuer.certificates)))
-            }
             Target::ForwardAuth => {
                 record.route = forward_auth::NAME.into();
                 Box::pin(self.decide(call, exchange)).await
@@ -303,13 +292,9 @@ impl Gateway {
                 record.route = forward_auth::ext_authz::NAME.into();
                 Box::pin(self.ext_authz(call, exchange)).await
             }
-            Target::Metadata => {
+            Target::KeySet | Target::Certificates | Target::Metadata | Target::ProtectedResource(_) => {
                 record.route = endpoints::well_known::NAME.into();
-                Ok(published("application/json", policy.issuer.as_ref().map(|issuer| &issuer.metadata)))
-            }
-            Target::ProtectedResource(number) => {
-                record.route = endpoints::well_known::NAME.into();
-                Ok(published("application/json", policy.protected_resources.get(number as usize)))
+                Ok(document(policy, target))
             }
         }
     }
@@ -392,6 +377,19 @@ fn name_of(policy: &Policy, asked: Preflighted) -> Arc<str> {
         Preflighted::AccessToken => endpoints::token::NAME.into(),
         Preflighted::Revoke => endpoints::revoke_introspect::REVOKE.into(),
         Preflighted::Document => endpoints::well_known::NAME.into(),
+    }
+}
+
+/// A public document below `/.well-known`.
+fn document(policy: &Policy, target: Target) -> Answer {
+    let issuer = policy.issuer.as_ref();
+    match target {
+        Target::KeySet => published("application/jwk-set+json", issuer.map(|issuer| &issuer.jwks)),
+        Target::Certificates => published("application/x-pem-file", issuer.map(|issuer| &issuer.certificates)),
+        Target::ProtectedResource(number) => {
+            published("application/json", policy.protected_resources.get(number as usize))
+        }
+        _ => published("application/json", issuer.map(|issuer| &issuer.metadata)),
     }
 }
 

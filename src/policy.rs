@@ -170,11 +170,8 @@ impl Policy {
         let (issuer, deriver) = (flattened(issuer), flattened(deriver));
         let backends = backends::read(config, &authorities, &lasting.backends, &lasting.tokens, problems);
         let known = deriver.as_ref().and_then(Option::as_ref);
-        let login = raw
-            .login
-            .as_ref()
-            .map(|login| login::read(config, login, &authorities, known, backends.as_ref(), problems));
-        let login = flattened(login);
+        let read_login = |login| login::read(config, login, &authorities, known, backends.as_ref(), problems);
+        let login = flattened(raw.login.as_ref().map(read_login));
         let cookie = flattened(read_cookie(config, lasting, problems));
         let mut versions = Vec::new();
         let clients = callers::read_clients(config, &authorities, lasting, &mut versions, problems);
@@ -208,8 +205,8 @@ impl Policy {
             deriver,
             accounts: login.as_ref().map(|login| login.accounts.stamps()).unwrap_or_default(),
         };
-        let access_token = raw.access_token.as_ref().map(|token| AccessToken::read(raw, token, &auth.clients));
-        let client_secrets = AccessToken::read(raw, &raw.access_token.clone().unwrap_or_default(), &auth.clients);
+        let read_token = |token| AccessToken::read(raw, token, &auth.clients);
+        let client_secrets = read_token(&raw.access_token.clone().unwrap_or_default());
         versions.extend(key_versions(issuer.as_ref(), &auth));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
         let (tables, choices, protected_resources) = tables_of(raw, &routes, issuer.is_some());
@@ -229,7 +226,7 @@ impl Policy {
             issuer,
             login,
             authorizes_customers: raw.authorizes_customers(),
-            access_token,
+            access_token: raw.access_token.as_ref().map(read_token),
             client_secrets,
             quotas,
             own_site: own_site(raw),

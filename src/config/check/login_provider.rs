@@ -23,7 +23,7 @@ impl Check<'_> {
             None => self.known(&place, "issuer in `trusted_issuers`", &provider.issuer, &names),
             Some(issuer) if !issuer.is_for(IssuerRole::Customer) => {
                 let message = "this issuer issues no customers' tokens";
-                self.add(&place, message, "add `customer` to its `roles`, or name another");
+                self.add(&place, message, "add `customer` to its `for`, or name another");
             }
             Some(issuer)
                 if issuer.jwks.is_none()

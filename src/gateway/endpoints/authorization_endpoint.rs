@@ -40,8 +40,6 @@ use request::{AuthorizationRequest, Prompt, RequestFault};
 
 /// The route name in log and metrics.
 pub(crate) const NAME: &str = "authorize";
-/// That of the address to which the provider sends browsers back.
-pub(crate) const CALLBACK: &str = "oauth_callback";
 
 /// The cookie that ties a form to its browser.
 const COOKIE: &str = "__Host-authorize";

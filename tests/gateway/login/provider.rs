@@ -436,7 +436,7 @@ fn check_finds_a_provider_at_which_nobody_could_log_in() {
         (|c| c.without("/login/provider/client_secret"), "nothing says how this gateway authenticates"),
         (|c| c.set("/login/provider/token_endpoint", json!("http://login.example.com/token")), "plain http"),
         (|c| c.set("/login/provider/scopes", json!(["email"])), "without the scope `openid`"),
-        (|c| c.set("/trusted_issuers/0/roles", json!(["client"])), "no customers' tokens"),
+        (|c| c.set("/trusted_issuers/0/for", json!(["client"])), "no customers' tokens"),
         (|c| c.set("/clients", json!([{"id": "asapp", "secrets": []}])), "no client has `redirect_uris`"),
     ];
     for (change, message) in cases {

@@ -34,6 +34,8 @@ use crate::state::replay::{self, Use};
 use crate::state::revocation::Issued;
 use crate::state::session::digest_of;
 
+/// The route name in log and metrics.
+const NAME: &str = "oauth_callback";
 /// What a `state` is sealed for.
 const PURPOSE: &str = "login at the provider";
 /// Errors of a provider that go on to the client (RFC 6749 section 4.1.2.1, OpenID Connect Core 1.0 section 3.1.2.6).
@@ -112,6 +114,7 @@ impl Gateway {
         call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
+        record.route = NAME.into();
         let issuance = Issuance::of(call.policy)?;
         let provider = issuance.login.provider.as_deref().ok_or(Refusal::NoRoute)?;
         let outcome = self.arrive(&call, &issuance, provider, record).await;
