@@ -205,8 +205,8 @@ impl Policy {
             deriver,
             accounts: login.as_ref().map(|login| login.accounts.stamps()).unwrap_or_default(),
         };
-        let read_token = |token| AccessToken::read(raw, token, &auth.clients);
-        let client_secrets = read_token(&raw.access_token.clone().unwrap_or_default());
+        let access_token = raw.access_token.as_ref().map(|token| AccessToken::read(raw, token, &auth.clients));
+        let client_secrets = AccessToken::read(raw, &raw.access_token.clone().unwrap_or_default(), &auth.clients);
         versions.extend(key_versions(issuer.as_ref(), &auth));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
         let (tables, choices, protected_resources) = tables_of(raw, &routes, issuer.is_some());
@@ -226,7 +226,7 @@ impl Policy {
             issuer,
             login,
             authorizes_customers: raw.authorizes_customers(),
-            access_token: raw.access_token.as_ref().map(read_token),
+            access_token,
             client_secrets,
             quotas,
             own_site: own_site(raw),
