@@ -252,10 +252,7 @@ impl Gateway {
                 record.route = endpoints::login::NAME.into();
                 Box::pin(self.login(call, record)).await
             }
-            Target::Authorization => {
-                record.route = endpoints::authorization_endpoint::NAME.into();
-                Box::pin(self.authorization(call, record)).await
-            }
+            Target::Authorization => Box::pin(self.authorization(call, record)).await,
             Target::ProviderCallback => Box::pin(self.provider_callback(call, record)).await,
             Target::AccessToken => {
                 record.route = endpoints::token::NAME.into();

@@ -140,11 +140,12 @@ impl Shared {
 /// Tells the metrics the names of routes and backends. Route names that also stand for an endpoint are not theirs to
 /// forget.
 fn name(metrics: &Metrics, policy: &Policy) {
-    const OTHERS: [&str; 10] = [
+    const OTHERS: [&str; 11] = [
         "none",
         endpoints::well_known::NAME,
         endpoints::login::NAME,
         endpoints::authorization_endpoint::NAME,
+        endpoints::authorization_endpoint::provider::NAME,
         endpoints::token::NAME,
         endpoints::logout::NAME,
         endpoints::revoke_introspect::REVOKE,

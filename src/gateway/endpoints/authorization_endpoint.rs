@@ -6,7 +6,7 @@
 
 pub(super) mod code;
 mod page;
-mod provider;
+pub(crate) mod provider;
 pub(super) mod request;
 
 use std::time::SystemTime;
@@ -81,6 +81,7 @@ impl Gateway {
         call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
+        record.route = NAME.into();
         let issuance = Issuance::of(call.policy)?;
         let page = &issuance.login.page;
         let outcome = match call.parts.method {

@@ -35,7 +35,7 @@ use crate::state::revocation::Issued;
 use crate::state::session::digest_of;
 
 /// The route name in log and metrics.
-const NAME: &str = "oauth_callback";
+pub(crate) const NAME: &str = "oauth_callback";
 /// What a `state` is sealed for.
 const PURPOSE: &str = "login at the provider";
 /// Errors of a provider that go on to the client (RFC 6749 section 4.1.2.1, OpenID Connect Core 1.0 section 3.1.2.6).
