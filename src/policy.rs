@@ -55,7 +55,7 @@ use http::HeaderMap;
 use crate::auth::client_assertion::Assertions;
 use crate::auth::jwt::remote_jwks::PublishedKeys;
 use crate::auth::opaque_token::Introspector;
-use crate::auth::{Authenticator, CustomerTokenSource, SessionCookie};
+use crate::auth::{Authenticator, Client, CustomerTokenSource, SessionCookie};
 use crate::backend::token::BackendToken;
 use crate::backend::{Backend, BackendCredential};
 use crate::config::raw::{self, Raw};
@@ -205,8 +205,7 @@ impl Policy {
             deriver,
             accounts: login.as_ref().map(|login| login.accounts.stamps()).unwrap_or_default(),
         };
-        let access_token = raw.access_token.as_ref().map(|token| AccessToken::read(raw, token, &auth.clients));
-        let client_secrets = AccessToken::read(raw, &raw.access_token.clone().unwrap_or_default(), &auth.clients);
+        let (access_token, client_secrets) = access_tokens(raw, &auth.clients);
         versions.extend(key_versions(issuer.as_ref(), &auth));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
         let (tables, choices, protected_resources) = tables_of(raw, &routes, issuer.is_some());
@@ -236,6 +235,12 @@ impl Policy {
             versions,
         })
     }
+}
+
+/// The token endpoint, and the lockout of clients that show a secret with each call: as there, or as it would be.
+fn access_tokens(raw: &Raw, clients: &HashMap<Arc<str>, Client>) -> (Option<AccessToken>, AccessToken) {
+    let read = |token: &raw::AccessToken| AccessToken::read(raw, token, clients);
+    (raw.access_token.as_ref().map(read), read(&raw.access_token.clone().unwrap_or_default()))
 }
 
 /// The deriver of customers' identifiers, which notes the last use of its keys.

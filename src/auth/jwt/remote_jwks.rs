@@ -6,13 +6,14 @@
 mod copy;
 mod discovery;
 mod failure;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -248,7 +249,7 @@ impl PublishedKeys {
     /// Fetches from now on, for as long as somebody holds the keys. `changed` is called when they are others than before.
     pub fn start(self: &Arc<Self>, runtime: &tokio::runtime::Handle, changed: impl Fn() + Send + Sync + 'static) {
         if !self.is_started.swap(true, Ordering::Relaxed) {
-            runtime.spawn(keep_fetching(Arc::downgrade(self), changed));
+            runtime.spawn(schedule::keep_fetching(Arc::downgrade(self), changed));
         }
     }
 
@@ -433,35 +434,6 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-async fn keep_fetching(keys: Weak<PublishedKeys>, changed: impl Fn()) {
-    let mut failures = 0;
-    loop {
-        let pause = match keys.upgrade() {
-            Some(keys) => keys.fetch(&mut failures, &changed).await,
-            None => return,
-        };
-        let due = tokio::time::Instant::now() + spread(pause);
-        loop {
-            // Nobody's keys are fetched by nobody: whoever waits here holds them only for the moment.
-            let Some(held) = keys.upgrade() else { return };
-            let wait = due.min(tokio::time::Instant::now() + SHORTEST_INTERVAL);
-            let asked = tokio::select! {
-                () = held.requirements.notified() => true,
-                () = tokio::time::sleep_until(wait) => false,
-            };
-            if (asked && held.may_fetch()) || tokio::time::Instant::now() >= due {
-                break;
-            }
-        }
-    }
-}
-
-/// Up to a tenth earlier, so that replicas do not ask at the same time.
-fn spread(pause: Duration) -> Duration {
-    let [random] = crate::secret::random_bytes::<1>();
-    pause - pause.mul_f64(f64::from(random) / 2_560.0)
 }
 
 fn unix_seconds() -> u64 {

@@ -42,7 +42,7 @@ fn keys_are_fetched_ahead_of_time_and_neither_too_often_nor_too_seldom() {
     let often = JwksSource { interval: Duration::from_secs(5), ..source("none") };
     assert_eq!(PublishedKeys::new(often, NOW).interval(Some(0)), Duration::from_secs(5));
     let pause = Duration::from_secs(600);
-    assert!((0..100).all(|_| spread(pause) <= pause && spread(pause) >= pause * 9 / 10));
+    assert!((0..100).all(|_| schedule::spread(pause) <= pause && schedule::spread(pause) >= pause * 9 / 10));
 }
 
 #[test]
