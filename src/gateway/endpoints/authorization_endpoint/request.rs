@@ -58,6 +58,8 @@ pub(super) enum Prompt {
     Usual,
     /// In any case.
     Login,
+    /// Not at all, and no session is fresh enough.
+    Never,
 }
 
 /// A fault of an authorization request, and who is told.
@@ -148,7 +150,11 @@ impl AuthorizationRequest {
         };
         // How long ago somebody logged in is not told, so that whoever asks gets a login of now.
         let is_age_asked = query.one("max_age").map_err(repeated)?.is_some();
-        let prompt = if is_age_asked && prompt == Prompt::Usual { Prompt::Login } else { prompt };
+        let prompt = match prompt {
+            Prompt::Usual if is_age_asked => Prompt::Login,
+            Prompt::None if is_age_asked => Prompt::Never,
+            prompt => prompt,
+        };
         let scope = narrowed(client, query.one("scope").map_err(repeated)?);
         Ok((challenge.map(str::to_owned), scope, prompt))
     }
