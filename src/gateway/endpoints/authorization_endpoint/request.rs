@@ -103,7 +103,7 @@ impl AuthorizationRequest {
         let read = Self::terms(client, query).and_then(|terms| {
             // A customer's token is for the gateway; nobody gets one for somebody else (RFC 8707 section 2).
             let resource = query.one("resource").map_err(|_| ("invalid_target", Refusal::ResourceNotAllowed))?;
-            match resource.is_none_or(|resource| resource == &*audience) {
+            match resource.is_none_or(|resource| issuer.audience_named(resource, &audience, &[]).is_some()) {
                 true => Ok(terms),
                 false => Err(("invalid_target", Refusal::ResourceNotAllowed)),
             }
