@@ -106,6 +106,11 @@ impl ClientSources {
         self.basic && headers.get(AUTHORIZATION).is_some_and(is_basic)
     }
 
+    /// Returns whether a client shows a secret, and no token.
+    pub fn is_by_secret(&self, headers: &HeaderMap) -> bool {
+        self.is_by_basic(headers) || (self.has_header(headers) && !headers.contains_key(AUTHORIZATION))
+    }
+
     /// Returns whether one of its headers is there.
     pub(super) fn has_header(&self, headers: &HeaderMap) -> bool {
         self.headers.iter().any(|name| headers.contains_key(name))

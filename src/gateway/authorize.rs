@@ -70,7 +70,7 @@ impl Gateway {
         let admitted = self.admit(route, call, proof.as_ref(), record).await;
         let caller = admitted.map_err(|refused| match refused.refusal {
             Refusal::Scope => Refused::of_scopes(&route.requirements.scopes),
-            _ => refused.challenged_by(route.requirements.client_sources.as_deref()),
+            _ => refused.challenged_by(route.requirements.client_sources.as_deref(), &call.parts.headers),
         })?;
         if let Some(Ok(proof)) = &proof {
             let owner = dpop::owner_of(&caller, call);

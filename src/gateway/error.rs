@@ -79,7 +79,7 @@ impl Refused {
     }
 
     /// The same with the challenges of a route that takes clients' secrets too.
-    pub(super) fn challenged_by(self, sources: Option<&ClientSources>) -> Self {
+    pub(super) fn challenged_by(self, sources: Option<&ClientSources>, headers: &HeaderMap) -> Self {
         use Refusal as R;
         let is_about_client = matches!(
             self.refusal,
@@ -90,8 +90,11 @@ impl Refused {
                 | R::ClientAuthenticationMalformed
         );
         match sources.filter(|_| is_about_client) {
-            Some(ClientSources { bearer, challenges, .. }) => {
-                let challenges = Detail::Challenges { bearer: *bearer, others: Arc::clone(challenges) };
+            Some(sources) => {
+                let ClientSources { bearer, challenges, .. } = sources;
+                let by_secret =
+                    !matches!(self.refusal, R::ClientToken(TokenFault::Missing)) && sources.is_by_secret(headers);
+                let challenges = Detail::Challenges { bearer: *bearer, by_secret, others: Arc::clone(challenges) };
                 Self { detail: Some(Box::new(challenges)), ..self }
             }
             None => self,
@@ -104,6 +107,9 @@ impl Refused {
         let row = row(self.refusal);
         let Some(detail) = &self.detail else { return row };
         let message = match &**detail {
+            Detail::Parameter(name) if self.refusal == R::Json => {
+                format!("The member {name} must be a text (a JSON string).")
+            }
             Detail::Parameter(name) => {
                 let what = match self.refusal {
                     R::ParameterMissing | R::ClientAuthenticationMissing => "is missing",
@@ -129,6 +135,10 @@ impl Refused {
             }
             Detail::Available(scopes) => {
                 format!("A requested scope is not available to this client; available: {scopes}.")
+            }
+            // No token was shown that could be wrong.
+            Detail::Challenges { by_secret: true, .. } if matches!(self.refusal, R::ClientToken(_)) => {
+                return self::row(R::UnknownClient);
             }
             Detail::Challenges { .. } => return row,
             Detail::Grants(grants) => format!("The grant type is not supported; accepted: {grants}."),
@@ -161,6 +171,8 @@ pub(crate) enum Detail {
     Challenges {
         /// By token.
         bearer: bool,
+        /// The caller has shown a secret.
+        by_secret: bool,
         /// The other challenges.
         others: Arc<[HeaderValue]>,
     },

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::access_token;
 use super::key_usage::Uses;
+use super::protected_resource::{self, Resources};
 use super::trusted_issuers::algorithm;
 use crate::auth::dpop;
 use crate::auth::jwt::signing_keys::{KeyFile, Schedule, SigningKeys};
@@ -23,6 +24,8 @@ pub struct Issuer {
     pub url: String,
     /// Their `aud`.
     pub audience: String,
+    /// The published resources, which are names of audiences too.
+    pub(crate) resources: Resources,
     /// By how many seconds other clocks may differ.
     pub clock_skew: u64,
     /// The signing keys.
@@ -83,6 +86,7 @@ pub(super) fn read(config: &Config, issuer: &raw::Issuer, uses: &Uses, problems:
         Ok(keys) => Some(Issuer {
             url: issuer.url.clone(),
             audience: issuer.audience.clone(),
+            resources: protected_resource::audiences(config.raw()),
             clock_skew: issuer.clock_skew.as_secs(),
             jwks: keys.jwks(now).into(),
             certificates: keys.certificates_pem(now).into(),
@@ -147,6 +151,9 @@ fn metadata(raw: &Raw, issuer: &raw::Issuer) -> Value {
         // A refresh token is good without any, and a public client has none.
         methods.push("none".into());
     }
+    if is_public && let Some(methods) = metadata["revocation_endpoint_auth_methods_supported"].as_array_mut() {
+        methods.push("none".into());
+    }
     if raw.listen.iter().filter_map(|listen| listen.tls.as_ref()).any(|tls| tls.client_ca.is_some()) {
         metadata["tls_client_certificate_bound_access_tokens"] = true.into();
     }
@@ -202,6 +209,20 @@ fn longest_life(raw: &Raw) -> u64 {
 }
 
 impl Issuer {
+    /// The audience that a client names (RFC 8707 section 2), by itself or by a published resource: the usual one, or one of
+    /// `others`. `None` for any other.
+    pub fn audience_named<'a>(&'a self, named: &'a str, usual: &'a str, others: &[String]) -> Option<&'a str> {
+        let is_allowed = |audience: &str| usual == audience || others.iter().any(|other| other == audience);
+        if is_allowed(named) {
+            return Some(named);
+        }
+        let audiences = self.resources.get(named)?;
+        if audiences.contains(usual) {
+            return Some(usual);
+        }
+        audiences.iter().map(String::as_str).find(|audience| is_allowed(audience))
+    }
+
     /// Checks the customers' tokens that this gateway has signed.
     pub(super) fn customer_verifier(&self, raw: &Raw) -> Verifier {
         let audiences = self.all_audiences(raw);

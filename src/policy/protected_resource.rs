@@ -13,6 +13,9 @@ use crate::config::raw::{self, PathMatch, Raw};
 /// Path of the metadata of everything that a listener serves; that of one route comes after it (RFC 9728 section 3.1).
 const ROOT: &str = "/.well-known/oauth-protected-resource";
 
+/// Audiences by the resource that stands for them.
+pub(crate) type Resources = BTreeMap<String, BTreeSet<String>>;
+
 /// The address of the metadata of a route, where it has some.
 pub(super) fn address(raw: &Raw, route: &raw::Route) -> Option<String> {
     let issuer = raw.issuer.as_ref().filter(|_| route.resource_metadata)?;
@@ -31,6 +34,20 @@ pub(super) fn documents(raw: &Raw, listen: &raw::Listen) -> Vec<(String, Bytes)>
     }
     let document = |path: &str, routes: &[&raw::Route]| document(issuer, path, routes).to_string().into();
     resources.iter().map(|(path, routes)| (format!("{ROOT}{path}"), document(path, routes))).collect()
+}
+
+/// The published resources, each with the audiences that its routes require.
+pub(super) fn audiences(raw: &Raw) -> Resources {
+    let mut audiences = Resources::new();
+    let Some(issuer) = &raw.issuer else { return audiences };
+    for route in raw.routes.iter().filter(|route| route.resource_metadata) {
+        let Some(audience) = route.required_audience(raw) else { continue };
+        // The root also as clients write it that parse addresses.
+        for path in paths(route).into_iter().chain([String::new(), "/".to_owned()]) {
+            audiences.entry(issuer.at_root(&path)).or_default().insert(audience.to_owned());
+        }
+    }
+    audiences
 }
 
 /// The paths by which a client may name a route, its own first: with a slash at the end and without, for most clients drop it.

@@ -31,6 +31,12 @@ impl Route {
     pub fn audience_apart<'a>(&'a self, raw: &'a Raw) -> Option<&'a str> {
         raw.listen.iter().find(|listen| self.is_served_on(listen))?.audience.as_deref()
     }
+
+    /// Whom a client's token must be for: `audience`, or the usual one of its listeners.
+    pub fn required_audience<'a>(&'a self, raw: &'a Raw) -> Option<&'a str> {
+        let usual = || raw.issuer.as_ref().map(|issuer| issuer.audience.as_str());
+        self.audience.as_deref().or_else(|| self.audience_apart(raw)).or_else(usual)
+    }
 }
 
 impl Check<'_> {

@@ -7,6 +7,7 @@ use http::uri::{Authority, Uri};
 use crate::auth::dpop::Proof;
 use crate::auth::jwt::confirmation::Binding;
 use crate::auth::{Caller, Client};
+use crate::customer::Identifier;
 use crate::gateway::Gateway;
 use crate::gateway::rate_limit::keys::network;
 use crate::gateway::request::call::Call;
@@ -83,6 +84,23 @@ impl Gateway {
             Use::Again => Err(Refusal::Dpop(DpopFault::Used)),
             Use::ShareIsFull => Err(Refusal::ReplayShare),
         }
+    }
+
+    /// The binding (`cnf`) of a new token of this customer to the key of a proof, which is used up. `now` is in seconds
+    /// since 1970.
+    ///
+    /// # Errors
+    /// As [`Self::use_proof`].
+    pub(crate) async fn customer_binding(
+        &self,
+        proof: Option<Proof>,
+        customer: &Identifier,
+        call: &Call<'_>,
+        now: u64,
+    ) -> Result<Option<Binding>, Refusal> {
+        let Some(proof) = proof else { return Ok(None) };
+        self.use_proof(&proof, &format!("customer {}", customer.as_str()), call, now).await?;
+        Ok(Some(Binding::Key(proof.key)))
     }
 
     /// The binding (`cnf`) of a new access token of this client. `now` is in seconds since 1970.

@@ -7,13 +7,15 @@ use http::Response;
 use serde_json::json;
 
 use super::authorization_endpoint::code::{AuthorizationCode, CodeText, CustomerProof, LIFETIME};
-use super::client_authentication::{is_shown, one_of};
+use super::client_authentication::one_of;
 use super::customer_token::CustomerJwt;
 use super::form::Form;
 use super::json_answer::{json_response, times};
 use super::logout::last_end;
 use crate::auth::Client;
+use crate::auth::jwt::confirmation::Binding;
 use crate::gateway::Gateway;
+use crate::gateway::authorize::dpop;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
@@ -47,6 +49,7 @@ impl Gateway {
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = issued.as_secs();
         let (code, proof) = AuthorizationCode::open(&text, deriver, now).ok_or(Refusal::AuthorizationCode)?;
+        let shown = dpop::proof(call, now).transpose().map_err(Refusal::Dpop)?;
         let audience = call.audience(issuer);
         let request = &code.request;
         if request.client != *client.id || request.to.redirect_uri != redirect_uri || request.audience != *audience {
@@ -54,12 +57,14 @@ impl Gateway {
         }
         record.known.customer = Some(proof.customer.clone());
         let resource = one_of(query, form, "resource").map_err(|_| Refusal::ResourceNotAllowed)?;
-        if resource.is_some_and(|resource| resource != &*audience) {
+        if resource.is_some_and(|resource| issuer.audience_named(resource, &audience, &[]).is_none()) {
             return Err(Refusal::ResourceNotAllowed.into());
         }
         if !code.is_proved_by(form.one("code_verifier")?) {
             return Err(Refusal::CodeVerifier.into());
         }
+        let binding = self.customer_binding(shown, &proof.customer, call, now).await?;
+        let kind = Binding::token_type(binding.as_ref());
         self.use_code(&text, &proof, login, code.expires_at, now).await?;
         let (lifetime, refresh) = self.begin_login(call, login, &text, &proof, now).await?;
         let scope = code.request.scope;
@@ -72,11 +77,12 @@ impl Gateway {
             lifetime,
             login: proof.session.map_or_else(|| text.login(), |(login, _)| login),
             family,
+            binding,
         };
         let jwt = jwt.sign(call)?;
         let (issued_at, expires_in) = times(issued, lifetime, endpoint.number_style);
         let mut answer = format!(
-            r#"{{"token_type":"Bearer","issued_at":{issued_at},"access_token":"{jwt}","expires_in":{expires_in}"#
+            r#"{{"token_type":"{kind}","issued_at":{issued_at},"access_token":"{jwt}","expires_in":{expires_in}"#
         );
         if let Some(refresh) = refresh {
             answer.push_str(&format!(r#","refresh_token":"{}""#, refresh.as_str()));
@@ -97,15 +103,7 @@ impl Gateway {
         endpoint: &AccessToken,
         record: &mut Record,
     ) -> Result<&'a Client, Refused> {
-        let id = one_of(query, form, "client_id")?;
-        let known = id.and_then(|id| call.policy.auth.clients.get(id)).filter(|client| client.is_public);
-        let client = match known {
-            Some(client) if !is_shown(&call.parts.headers, form)? => {
-                record.known.client = Some(client.id.clone());
-                client
-            }
-            _ => self.authenticate(call, query, form, endpoint, record).await?,
-        };
+        let client = self.identify(call, query, form, endpoint, record).await?;
         if client.redirect_uris.is_empty() { Err(Refusal::UnauthorizedClient.into()) } else { Ok(client) }
     }
 

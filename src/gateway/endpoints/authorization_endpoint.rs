@@ -111,8 +111,13 @@ impl Gateway {
                 return Ok(to.answer(issuance.issuer, &[("error", error)])?);
             }
         };
-        let session = if prompt == Prompt::Login { Ok(None) } else { self.live_session(call, issuance.login).await };
+        let session = match prompt {
+            Prompt::Login | Prompt::Never => Ok(None),
+            Prompt::None | Prompt::Usual => self.live_session(call, issuance.login).await,
+        };
         match (session, prompt) {
+            // Nor does a provider say how old its login is.
+            (_, Prompt::Never) => Ok(request.to.answer(issuance.issuer, &[("error", "login_required")])?),
             (Ok(Some(session)), _) => {
                 let proof = proof_of(session, issuance, unix_seconds(SystemTime::now())).ok_or(Refusal::Internal)?;
                 record.known.customer = Some(proof.customer.clone());

@@ -114,6 +114,29 @@ impl Gateway {
         }
         Ok(client)
     }
+
+    /// The client of a request whose other parts are proof enough: a public one by its id alone, any other by its proof.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    pub(super) async fn identify<'a>(
+        &self,
+        call: &Call<'a>,
+        query: &Form,
+        form: &Form,
+        endpoint: &AccessToken,
+        record: &mut Record,
+    ) -> Result<&'a Client, Refused> {
+        let id = one_of(query, form, "client_id")?;
+        let known = id.and_then(|id| call.policy.auth.clients.get(id)).filter(|client| client.is_public);
+        match known {
+            Some(client) if !is_shown(&call.parts.headers, form)? => {
+                record.known.client = Some(Arc::clone(&client.id));
+                Ok(client)
+            }
+            _ => self.authenticate(call, query, form, endpoint, record).await,
+        }
+    }
 }
 
 /// The parameters of a request to an OAuth endpoint, in its query and in its body of at most `longest` bytes.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::auth::jwt;
+use crate::auth::jwt::confirmation::Binding;
 use crate::customer::Identifier;
 use crate::gateway::request::call::Call;
 use crate::gateway::token_id::token_id;
@@ -29,6 +30,8 @@ pub(super) struct CustomerJwt<'a> {
     pub(super) login: LoginId,
     /// The family of refresh tokens of this login, where there is one.
     pub(super) family: Option<&'a SessionDigest>,
+    /// The key that it is bound to, if any.
+    pub(super) binding: Option<Binding>,
 }
 
 impl CustomerJwt<'_> {
@@ -51,6 +54,11 @@ impl CustomerJwt<'_> {
         claims.remove(jwt::RULES);
         if let Some(number) = number {
             claims.insert(jwt::RULES.to_owned(), number.into());
+        }
+        // No claim of an account stands for a key.
+        claims.remove("cnf");
+        if let Some(binding) = self.binding {
+            claims.insert("cnf".to_owned(), binding.confirmation());
         }
         if let Some(family) = self.family {
             claims.insert(jwt::FAMILY.to_owned(), jwt::family_claim(family).into());

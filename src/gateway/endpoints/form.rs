@@ -1,5 +1,7 @@
 //! Forms in a body or in a query (RFC 6749 section 3.1): each parameter once; an empty one counts as absent.
 
+use std::cell::Cell;
+
 use crate::auth::jwt::jws::LONGEST_TOKEN;
 use crate::gateway::error::Refused;
 use crate::refusal::Refusal;
@@ -37,9 +39,10 @@ impl Form {
     /// Reads the members of these names, which are strings, of a JSON object. Others may be anything.
     ///
     /// # Errors
-    /// [`Refusal::Json`] for anything else.
-    pub(super) fn parse_json(text: &[u8], names: &[&str]) -> Result<Self, Refusal> {
-        struct Members<'n>(&'n [&'n str]);
+    /// [`Refusal::Json`] for anything else, with the member that is no string.
+    pub(super) fn parse_json(text: &[u8], names: &[&'static str]) -> Result<Self, Refused> {
+        /// The names, and the one whose value is being read.
+        struct Members<'n>(&'n [&'static str], &'n Cell<Option<&'static str>>);
         impl<'de> serde::de::Visitor<'de> for Members<'_> {
             type Value = Vec<(String, Zeroizing<String>)>;
             fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -48,7 +51,8 @@ impl Form {
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some(name) = map.next_key::<String>()? {
-                    if self.0.contains(&name.as_str()) {
+                    self.1.set(self.0.iter().copied().find(|known| *known == name));
+                    if self.1.get().is_some() {
                         members.push((name, Zeroizing::new(map.next_value()?)));
                     } else {
                         map.next_value::<serde::de::IgnoredAny>()?;
@@ -58,7 +62,12 @@ impl Form {
             }
         }
         let mut json = serde_json::Deserializer::from_slice(text);
-        let members = serde::Deserializer::deserialize_map(&mut json, Members(names)).map_err(|_| Refusal::Json)?;
+        let at = Cell::new(None);
+        let members = serde::Deserializer::deserialize_map(&mut json, Members(names, &at));
+        let members = members.map_err(|fault| match at.get() {
+            Some(name) if fault.is_data() => Refused::of_parameter(Refusal::Json, name),
+            _ => Refusal::Json.into(),
+        })?;
         json.end().map_err(|_| Refusal::Json)?;
         Ok(Self(members))
     }
@@ -157,6 +166,14 @@ mod tests {
         assert_eq!(one(&form, "a"), Ok(Some("1")));
         assert_eq!(one(&form, "d"), Err((Refusal::ParameterRepeated, Some("d"))));
         assert!(!form.has("x") && !form.has("A"));
+        for (wrong, at) in [(r#"{"a":1}"#, Some("a")), (r#"{"a":"1","d":null}"#, Some("d")), (r#"{"a":tru}"#, None)] {
+            let detail = parse(wrong.as_bytes()).err().and_then(|refused| refused.detail);
+            let named = detail.and_then(|detail| match *detail {
+                Detail::Parameter(name) => Some(name),
+                _ => None,
+            });
+            assert_eq!(named, at, "{wrong}");
+        }
         for bad in ["", "[]", "{\"a\":1}", "{\"a\":null}", "{\"a\":\"1\"} x", "\"a\"", "{\"x\":tru}", "{\"x\":1"] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }

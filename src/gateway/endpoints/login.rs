@@ -213,7 +213,8 @@ impl Gateway {
             let family = refresh.as_ref().map(|first| &first.family);
             let LoginGrant { id, customer, issued, .. } = &grant;
             let (issued, lifetime) = (*issued, login.lifetime);
-            let jwt = CustomerJwt { customer, claims, issued, lifetime, login: *id, family }.sign(call)?;
+            let jwt =
+                CustomerJwt { customer, claims, issued, lifetime, login: *id, family, binding: None }.sign(call)?;
             answer.push_str(&format!(r#""JWT":"{jwt}","#));
         }
         if let Some(refresh) = refresh {

@@ -9,7 +9,9 @@ use super::client_authentication::{is_shown, one_of};
 use super::customer_token::CustomerJwt;
 use super::form::Form;
 use super::json_answer::{json_response, times};
+use crate::auth::jwt::confirmation::Binding;
 use crate::gateway::Gateway;
+use crate::gateway::authorize::dpop;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
@@ -58,6 +60,7 @@ impl Gateway {
         let state = &self.shared.state;
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = issued.as_secs();
+        let shown = dpop::proof(call, now).transpose().map_err(Refusal::Dpop)?;
         let deriver = policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
         let successors = presented.successors(deriver);
         let rotation = Rotation { now: issued, grace: login.refresh.map(|refresh| refresh.grace).unwrap_or_default() };
@@ -76,6 +79,8 @@ impl Gateway {
         let (customer, claims) = holder(&family).ok_or(Refusal::RefreshToken)?;
         record.known.customer = Some(customer.clone());
         let next = successors.iter().find(|token| token.digest == family.current).ok_or(Refusal::Internal)?;
+        let binding = Box::pin(self.customer_binding(shown, &customer, call, now)).await?;
+        let kind = binding.as_ref().map_or(kind, |binding| Binding::token_type(Some(binding)));
         // A rule that ends the login ends this too, however much is known now.
         let jwt = CustomerJwt {
             customer: &customer,
@@ -84,6 +89,7 @@ impl Gateway {
             lifetime: login.lifetime,
             login: LoginId::of(&presented.family),
             family: Some(&presented.family),
+            binding,
         };
         let jwt = jwt.sign(call)?;
         let (issued_at, expires_in) = times(issued, login.lifetime, endpoint.number_style);

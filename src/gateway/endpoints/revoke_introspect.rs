@@ -1,4 +1,5 @@
-//! `POST /oauth/revoke` (RFC 7009) and `POST /oauth/introspect` (RFC 7662), for clients that prove themselves.
+//! `POST /oauth/revoke` (RFC 7009) and `POST /oauth/introspect` (RFC 7662), for clients that prove themselves; public
+//! ones may revoke too (RFC 7009 section 2.1): whoever has a customer's token may end it.
 
 use std::time::SystemTime;
 
@@ -48,7 +49,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
-        let token = self.handed_in(call, Purpose::End, |client| client.revoke, record).await?;
+        let token = self.handed_in(call, Purpose::End, revocable, record).await?;
         let state = &self.shared.state;
         let now = unix_seconds(SystemTime::now());
         let login = policy.login.as_ref();
@@ -109,7 +110,10 @@ impl Gateway {
         let policy = call.policy;
         let endpoint = policy.access_token.as_ref().ok_or(Refusal::NoRoute)?;
         let (query, form) = read_forms(&mut call, MAX_FORM_WITH_TOKEN, record).await?;
-        let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
+        let client = match purpose {
+            Purpose::End => self.identify(&call, &query, &form, endpoint, record).await?,
+            Purpose::Use => self.authenticate(&call, &query, &form, endpoint, record).await?,
+        };
         let reach = reach(client);
         if reach == TokenReach::None {
             return Err(Refusal::UnauthorizedClient.into());
@@ -134,6 +138,11 @@ impl Gateway {
     }
 }
 
+/// The tokens that a client may revoke: a public one those that its customers had from it, which name no client.
+fn revocable(client: &Client) -> TokenReach {
+    if client.is_public { TokenReach::All } else { client.revoke }
+}
+
 /// True if a client may see a token: never another client's, whatever it may.
 fn is_within(token: &Inspected, reach: TokenReach, client: &Client) -> bool {
     match &token.verdict {
@@ -153,7 +162,10 @@ fn described(token: &Inspected) -> Value {
         VerifiedToken::Customer(Identity { customer, delegate: Some(delegate), binding, .. }) => {
             (Binding::token_type(binding.as_ref()), customer.as_str(), delegate.scopes.join(" "))
         }
-        VerifiedToken::Customer(Identity { customer, .. }) => ("JWT", customer.as_str(), String::new()),
+        VerifiedToken::Customer(Identity { customer, binding, .. }) => {
+            let kind = binding.as_ref().map_or("JWT", |binding| Binding::token_type(Some(binding)));
+            (kind, customer.as_str(), String::new())
+        }
     };
     let mut answer = json!({
         "active": true, "token_type": kind, "sub": subject, "exp": claims.expires_at, "iss": token.issuer,

@@ -147,8 +147,7 @@ impl TokenRequest<'_> {
         let Some(named) = named else { return Ok(usual) };
         // Where an audience is set apart, nothing is issued for others.
         let others = if self.call.audience_apart().is_some() { &[][..] } else { &client.audiences };
-        let is_allowed = *usual == *named || others.iter().any(|known| known == named);
-        if is_allowed { Ok(named.into()) } else { Err(Refusal::ResourceNotAllowed) }
+        self.issuer.audience_named(named, &usual, others).map(Arc::from).ok_or(Refusal::ResourceNotAllowed)
     }
 }
 

@@ -12,12 +12,12 @@ const INVALID_TOKEN: &str = r#"DPoP error="invalid_token", algs="ES256 ES384 EdD
 
 /// Writes the challenges of a 401, and of a 403 for want of a scope: one line for each.
 pub(super) fn write(headers: &mut HeaderMap, refused: &Refused) {
-    let Some(Detail::Challenges { bearer, others }) = refused.detail.as_deref() else {
+    let Some(Detail::Challenges { bearer, by_secret, others }) = refused.detail.as_deref() else {
         headers.insert(header::WWW_AUTHENTICATE, challenge(refused));
         return;
     };
     if *bearer {
-        let is_of_token = matches!(refused.refusal, Refusal::ClientToken(_));
+        let is_of_token = !by_secret && matches!(refused.refusal, Refusal::ClientToken(_));
         let value = if is_of_token { challenge(refused) } else { HeaderValue::from_static("Bearer") };
         headers.append(header::WWW_AUTHENTICATE, value);
     }

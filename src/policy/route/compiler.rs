@@ -290,7 +290,7 @@ fn requirements(
         api_key: requires(Requirement::ApiKey),
         api_key_header,
         client_sources: client_sources(route),
-        audience: audience(raw, route),
+        audience: route.required_audience(raw).unwrap_or_default().to_owned(),
         is_audience_set: route.audience.is_some() || route.audience_apart(raw).is_some(),
         issuers: trusted_issuers::numbers_of(raw, &route.issuers),
         proof: match route.dpop {
@@ -302,13 +302,6 @@ fn requirements(
         scopes: route.scopes.clone(),
         customer_token_sources,
     }
-}
-
-/// Whom a client's token must be for on this route.
-fn audience(raw: &raw::Raw, route: &raw::Route) -> String {
-    let usual = || raw.issuer.as_ref().map(|issuer| issuer.audience.clone());
-    let isolated_audience = || route.audience_apart(raw).map(str::to_owned);
-    route.audience.clone().or_else(isolated_audience).or_else(usual).unwrap_or_default()
 }
 
 fn allowed_in_path(forms: &[raw::InPath]) -> NonCanonical {

@@ -221,8 +221,11 @@ fn a_changed_an_expired_and_a_revoked_secret_end_at_once() {
     by_header.send().ok();
     let file = gateway.files.config();
     gateway.files.succeeds(&["revoke", "client", CLIENT.name, "--config", file.to_str().unwrap()]);
-    refused(&gateway, &by_basic, "client_token_revoked");
-    refused(&gateway, &by_header, "client_token_revoked");
+    for request in [&by_basic, &by_header] {
+        let answer = refused(&gateway, request, "client_token_revoked");
+        assert!(!answer.text().contains("token"), "none was shown: {}", answer.text());
+        assert_eq!(answer.all("WWW-Authenticate").first(), Some(&"Bearer"));
+    }
     assert!(!gateway.stderr.all().join("\n").contains(SECRET));
 }
 

@@ -238,6 +238,13 @@ fn where_logins_give_a_cookie_a_session_spares_the_form_and_ends_what_it_gave() 
         let page = authorize(&gateway, &with(query(), name, value)).header("Cookie", session).send().ok();
         OpenForm::of(&page);
     }
+    // Nobody is asked, and the session is no login of now.
+    for age in ["0", "10", "100000"] {
+        let pairs = with(with(query(), "prompt", "none"), "max_age", age);
+        let answer = authorize(&gateway, &pairs).header("Cookie", session).send();
+        assert_eq!(returned(&answer, "error").as_deref(), Some("login_required"), "{age}");
+        assert_eq!(returned(&answer, "code"), None);
+    }
     let again = authorize(&gateway, &query()).header("Cookie", session).send();
     let unused = returned(&again, "code").unwrap();
     gateway

@@ -1,9 +1,10 @@
 //! The authorization code grant with PKCE.
 
 use super::revocation_and_introspection::oauth_error;
+use crate::auth::dpop::Proof;
 use crate::harness::customer::member;
 use crate::harness::gateway::form_encode;
-use crate::harness::keys::decode;
+use crate::harness::keys::{TokenKey, decode};
 use crate::harness::login_page::*;
 use crate::harness::python::python;
 use crate::harness::*;
@@ -285,12 +286,96 @@ fn an_app_without_a_secret_logs_customers_in_and_can_do_nothing_else() {
     ] {
         oauth_error(gateway.post("/oauth/access_token").form(&form).send(), 401, "invalid_client");
     }
-    for path in ["/oauth/introspect", "/oauth/revoke"] {
-        let form = format!("{id}&token={}", gateway.login(ALICE));
-        oauth_error(gateway.post(path).form(&form).send(), 401, "invalid_client");
-    }
+    let form = format!("{id}&token={}", gateway.login(ALICE));
+    oauth_error(gateway.post("/oauth/introspect").form(&form).send(), 401, "invalid_client");
     let missing = with(with(query_of(APP, "https://spa.test/cb"), "code_challenge", ""), "code_challenge_method", "");
     assert_eq!(returned(&authorize(&gateway, &missing).send(), "error").as_deref(), Some("invalid_request"));
+}
+
+#[test]
+fn an_app_without_a_secret_revokes_the_tokens_of_its_customers_and_no_others() {
+    let (_backend, gateway) = world_with(|c| with_codes(c).set("/login/refresh", json!({"lifetime": "1h"})));
+    let revoke = |token: &str, more: &str| {
+        gateway.post("/oauth/revoke").form(&format!("client_id={APP}&token={token}{more}")).send()
+    };
+    let answer = || {
+        let code = code(&gateway, &query_of(APP, "https://spa.test/cb"), ALICE);
+        redeem_as(&gateway, &format!("client_id={APP}"), "https://spa.test/cb", &code, VERIFIER).send().ok()
+    };
+    for name in ["access_token", "refresh_token"] {
+        let answer = answer();
+        oauth_error(revoke(&member(&answer, name), "&client_secret=x"), 401, "invalid_client");
+        gateway.get("/me/x").customer(&member(&answer, "access_token")).send().ok();
+        revoke(&member(&answer, name), "").ok();
+        gateway.get("/me/x").customer(&member(&answer, "access_token")).send().expect(401, "401-03");
+        let form = format!("grant_type=refresh_token&refresh_token={}", member(&answer, "refresh_token"));
+        oauth_error(gateway.post("/oauth/access_token").form(&form).send(), 400, "invalid_grant");
+    }
+    let token = gateway.token(CLIENT);
+    revoke(&token, "").ok();
+    gateway.get("/system/x").bearer(&token).send().ok();
+    let metadata = gateway.get("/.well-known/oauth-authorization-server").send().ok().json();
+    let takes_none = |endpoint: &str| {
+        let methods = &metadata[format!("{endpoint}_endpoint_auth_methods_supported")];
+        methods.as_array().unwrap().contains(&json!("none"))
+    };
+    assert_eq!((takes_none("revocation"), takes_none("introspection")), (true, false));
+}
+
+#[test]
+fn a_published_resource_names_the_audience_of_a_code_too() {
+    let (_backend, gateway) = world_with(|c| with_codes(c).route("system", "resource_metadata", json!(true)));
+    let own = format!("client_id={}&client_secret={}", CLIENT.name, CLIENT.secret);
+    for (resource, is_one) in [("https://gateway.test/system/", true), ("https://gateway.test/me/", false)] {
+        let answer = authorize(&gateway, &with(query(), "resource", resource)).send();
+        assert_eq!(answer.status == 200, is_one, "{resource}");
+        if !is_one {
+            assert_eq!(returned(&answer, "error").as_deref(), Some("invalid_target"));
+        }
+        let code = code(&gateway, &query(), ALICE);
+        let answer = redeem_as(&gateway, &format!("{own}&resource={resource}"), CALLBACK, &code, VERIFIER).send();
+        if is_one {
+            gateway.get("/me/x").customer(&member(&answer.ok(), "access_token")).send().ok();
+        } else {
+            oauth_error(answer, 400, "invalid_target");
+        }
+    }
+}
+
+#[test]
+fn a_code_and_a_refresh_with_a_proof_give_a_token_that_is_bound_to_its_key() {
+    let (_backend, gateway) = world_with(|c| {
+        with_codes(c).set("/login/refresh", json!({"lifetime": "1h"})).route("me", "dpop", json!("optional")).route(
+            "me",
+            "customer_token_sources",
+            json!([{"bearer": true}]),
+        )
+    });
+    let key = TokenKey::generate();
+    let proof = || Proof::new(&key, "POST", "/oauth/access_token").text();
+    let with_code = |code: &str, proof: &str| redeem(&gateway, code).header("DPoP", proof).send();
+    let code_of_alice = code(&gateway, &query(), ALICE);
+    let (used, elsewhere) = (proof(), Proof::new(&key, "POST", "/oauth/revoke").text());
+    for wrong in ["garbage", &elsewhere] {
+        oauth_error(with_code(&code_of_alice, wrong), 400, "invalid_dpop_proof");
+    }
+    let mut answer = with_code(&code_of_alice, &used).ok();
+    for _ in 0..2 {
+        assert_eq!(member(&answer, "token_type"), "DPoP");
+        let token = member(&answer, "access_token");
+        assert!(decode(&token).1["cnf"]["jkt"].is_string());
+        let held = Proof::new(&key, "GET", "/me/x").with(&token).text();
+        let call = |scheme: &str| gateway.get("/me/x").header("Authorization", &format!("{scheme} {token}"));
+        call("DPoP").header("DPoP", &held).send().ok();
+        call("DPoP").send().expect(401, "401-03");
+        call("Bearer").send().expect(401, "401-03");
+        let form = format!("grant_type=refresh_token&refresh_token={}", member(&answer, "refresh_token"));
+        let refresh = |proof: &str| gateway.post("/oauth/access_token").form(&form).header("DPoP", proof).send();
+        oauth_error(refresh("garbage"), 400, "invalid_dpop_proof");
+        answer = refresh(&proof()).ok();
+    }
+    // A proof is good once.
+    oauth_error(with_code(&code(&gateway, &query(), ALICE), &used), 400, "invalid_dpop_proof");
 }
 
 #[test]

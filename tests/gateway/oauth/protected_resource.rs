@@ -53,6 +53,31 @@ fn an_agent_finds_out_where_to_get_a_token_and_gets_in() {
 }
 
 #[test]
+fn the_resource_that_is_published_is_a_name_of_its_audience_at_the_token_endpoint() {
+    let (_backend, gateway) =
+        world_of(|c| c.route("system", "audience", json!("apart")).set("/clients/0/audiences", json!(["apart"])));
+    let ask = |client: Account, resource: &str| {
+        let form = format!("client_id={}&client_secret={}&resource={resource}", client.name, client.secret);
+        gateway.post("/oauth/access_token?grant_type=client_credentials").form(&form).send()
+    };
+    for path in ["/mcp", "/mcp/", "", "/"] {
+        let answer = ask(CLIENT, &format!("https://gateway.test{path}")).ok().json();
+        gateway.post("/mcp").bearer(answer["access_token"].as_str().unwrap()).send().ok();
+    }
+    let answer = ask(CLIENT, "https://gateway.test/system/").ok().json();
+    gateway.get("/system/x").bearer(answer["access_token"].as_str().unwrap()).send().ok();
+    // A client without the audience, a route that publishes nothing, another host.
+    for (client, resource) in [
+        (OTHER_CLIENT, "https://gateway.test/system/"),
+        (CLIENT, "https://gateway.test/me/"),
+        (CLIENT, "https://else.test/mcp"),
+    ] {
+        let answer = ask(client, resource);
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("invalid_target")), "{resource}");
+    }
+}
+
+#[test]
 fn each_path_has_its_document_and_the_root_has_that_of_all() {
     let (_backend, gateway) = world_of(|c| c.route("system", "dpop", json!("required")));
     let resource = |path: &str| gateway.get(&format!("{ROOT}{path}")).send().ok().json();

@@ -87,7 +87,7 @@ pub(super) fn depart(
     let nonce = departure.secret("nonce", cookie.as_bytes());
     let challenge = challenge_of(departure.secret("code verifier", cookie.as_bytes()).as_bytes());
     let prompt = match prompt {
-        Prompt::None => Some("none"),
+        Prompt::None | Prompt::Never => Some("none"),
         Prompt::Login => Some("login"),
         Prompt::Usual => provider.prompt,
     };

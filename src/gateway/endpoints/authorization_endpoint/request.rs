@@ -58,6 +58,8 @@ pub(super) enum Prompt {
     Usual,
     /// In any case.
     Login,
+    /// Not at all, and no session is fresh enough.
+    Never,
 }
 
 /// A fault of an authorization request, and who is told.
@@ -101,7 +103,7 @@ impl AuthorizationRequest {
         let read = Self::terms(client, query).and_then(|terms| {
             // A customer's token is for the gateway; nobody gets one for somebody else (RFC 8707 section 2).
             let resource = query.one("resource").map_err(|_| ("invalid_target", Refusal::ResourceNotAllowed))?;
-            match resource.is_none_or(|resource| resource == &*audience) {
+            match resource.is_none_or(|resource| issuer.audience_named(resource, &audience, &[]).is_some()) {
                 true => Ok(terms),
                 false => Err(("invalid_target", Refusal::ResourceNotAllowed)),
             }
@@ -148,7 +150,11 @@ impl AuthorizationRequest {
         };
         // How long ago somebody logged in is not told, so that whoever asks gets a login of now.
         let is_age_asked = query.one("max_age").map_err(repeated)?.is_some();
-        let prompt = if is_age_asked && prompt == Prompt::Usual { Prompt::Login } else { prompt };
+        let prompt = match prompt {
+            Prompt::Usual if is_age_asked => Prompt::Login,
+            Prompt::None if is_age_asked => Prompt::Never,
+            prompt => prompt,
+        };
         let scope = narrowed(client, query.one("scope").map_err(repeated)?);
         Ok((challenge.map(str::to_owned), scope, prompt))
     }
