@@ -220,9 +220,12 @@ fn a_changed_an_expired_and_a_revoked_secret_end_at_once() {
     by_basic.send().ok();
     by_header.send().ok();
     let file = gateway.files.config();
-    gateway.files.succeeds(&["revoke", "client", CLIENT.name, "--config", file.to_str().unwrap()]);
+    let said = gateway.files.succeeds(&["revoke", "client", CLIENT.name, "--config", file.to_str().unwrap()]);
     refused(&gateway, &by_basic, "client_token_revoked");
     refused(&gateway, &by_header, "client_token_revoked");
+    // A new token is given all the same, and the command says so.
+    assert!(said.contains("It can still get new access tokens"), "{said}");
+    gateway.get("/system/x").bearer(&gateway.token(CLIENT)).send().ok();
     assert!(!gateway.stderr.all().join("\n").contains(SECRET));
 }
 
