@@ -29,7 +29,8 @@ pub(super) enum Revoke {
     /// Revoke all present sessions and tokens of a customer, by identifier; also by that of a backend with `pairwise`, where
     /// it can be traced.
     Customer(RevokeName),
-    /// Revoke all present access tokens of a client.
+    /// Revoke all present access tokens of a client, and for 400 days its secrets on routes whose `client_from` takes them.
+    /// It can still get new access tokens: to shut it out, remove it or its secrets from the configuration.
     Client(RevokeName),
     /// Revoke the present keys of an API key id, for ever.
     ApiKey(RevokeName),

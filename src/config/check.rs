@@ -23,6 +23,7 @@ mod listeners;
 mod login;
 mod login_provider;
 mod matchers;
+mod obvious_secrets;
 mod overlaps;
 mod provider_events;
 mod regex_paths;

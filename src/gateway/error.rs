@@ -2,6 +2,7 @@
 
 mod challenge;
 
+pub(super) use challenge::ask_for_proof;
 use std::borrow::Cow;
 use std::sync::Arc;
 

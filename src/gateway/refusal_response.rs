@@ -63,13 +63,21 @@ pub(super) fn refusal_response(refused: &Refused, record: &mut Record, policy: &
         endpoints::security_events::error_response(refused)
     } else {
         let mut response = error::response(refused, record.id(), bodies).map(ResponseBody::full);
-        if let Some(route) = record.route_number.and_then(|number| policy.routes.get(number as usize))
-            && let Some(address) = &route.metadata_address
-        {
-            tell_metadata(address, &route.requirements, response.headers_mut());
-        }
+        tell_of_route(record.route_number, policy, response.headers_mut());
         response
     }
+}
+
+/// What the route says in its challenges: where its metadata are, and that it asks for proofs of possession.
+pub(super) fn tell_of_route(number: Option<u32>, policy: &Policy, headers: &mut HeaderMap) {
+    let Some(route) = number.and_then(|number| policy.routes.get(number as usize)) else { return };
+    if !headers.contains_key(header::WWW_AUTHENTICATE) {
+        return;
+    }
+    if let Some(address) = &route.metadata_address {
+        tell_metadata(address, &route.requirements, headers);
+    }
+    error::ask_for_proof(headers, route.requirements.proof);
 }
 
 /// Names the metadata of the route in the challenge (RFC 9728 section 5.1). Where only a customer has a token, and shows it as

@@ -156,6 +156,7 @@ impl Check<'_> {
         for (index, digest) in key.sha256.iter().enumerate() {
             let at = format!("{digests}[{index}]");
             let digest = self.dated(&at, digest);
+            self.not_obvious(&at, digest, "wicketgate new api-key");
             if !grammar::is_sha256(digest) {
                 self.add(
                     &at,

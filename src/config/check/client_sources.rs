@@ -76,6 +76,7 @@ impl Check<'_> {
             for (nth, digest) in client.header_secrets.iter().enumerate() {
                 let at = format!("clients[{number}].header_secrets[{nth}]");
                 let digest = self.dated(&at, digest).to_ascii_lowercase();
+                self.not_obvious(&at, &digest, "wicketgate new header-secret");
                 if !grammar::is_sha256(&digest) {
                     let message = "this is not a SHA-256 in 64 hex digits; a secret itself must never stand here";
                     let help = "run `wicketgate new header-secret` and put the digest that it prints here";

@@ -59,10 +59,15 @@ impl Check<'_> {
     }
 }
 
-/// A cookie that browsers do not send from the pages that are named.
+/// A cookie that browsers drop, or do not send from the pages that are named.
 pub(super) fn unsent_cookies(config: &Config) -> Vec<Warning> {
     let raw = config.raw();
-    let Some(Login { cors: Some(cors), cookie: Some(cookie), .. }) = &raw.login else { return Vec::new() };
+    let Some(Login { cors: Some(cors), cookie: Some(cookie), issue, .. }) = &raw.login else { return Vec::new() };
+    if *issue == Issue::Both && !cors.credentials {
+        let message = "without `credentials` browsers drop the cookie: pages of these origins have the JWT alone";
+        let help = "add `credentials: true`, or write issue: jwt";
+        return vec![config.warning("login.cors", message.to_owned(), help)];
+    }
     let Cookie { same_site, .. } = cookie;
     let is_sent = |origin: &&String| raw.issuer.as_ref().is_some_and(|issuer| is_same_site(issuer, origin));
     if *same_site == SameSite::None || !cors.credentials || cors.origins.iter().all(|origin| is_sent(&origin)) {

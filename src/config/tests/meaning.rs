@@ -218,6 +218,25 @@ fn hashes_and_digests_are_what_they_should_be() {
 }
 
 #[test]
+fn a_digest_of_what_anybody_guesses_is_refused() {
+    const DIGEST: &str = "090d1548c9d65f413a1a2c828a0bee3a7ae02d2137caf51e6029e6c3cb1f1fa4";
+    const HEADER_DIGEST: &str = "ee7aded09dee9c268fd9cd381a514e09a1975e4eb1b8baeee943fb2a084f59e0";
+    // Nothing, `password`, and `changeme` as `echo` writes it.
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    const PASSWORD: &str =
+        "\"5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8 until 2036-12-01T00:00:00Z\"";
+    const LINE: &str = "41EDF6E61ED42A3C6848B0AE91DDC5662377C09A3ED38FCD9F9E82664294BCFD";
+    assert_said(SHIPPED, &[(DIGEST, EMPTY, "api_keys[0].sha256[0]", "anybody guesses")]);
+    assert_said(
+        MAXIMAL,
+        &[
+            (HEADER_DIGEST, PASSWORD, "clients[0].header_secrets[0]", "wicketgate new header-secret"),
+            (HEADER_DIGEST, LINE, "clients[0].header_secrets[0]", "anybody guesses"),
+        ],
+    );
+}
+
+#[test]
 fn a_client_proves_itself_by_something_and_never_by_what_others_can_make() {
     const JWKS: &str = "    jwks: { file: client-jwks.json }\n";
     const ALGORITHMS: &str = "algorithms: [ ES256, PS256 ]";

@@ -4,11 +4,36 @@ use http::HeaderMap;
 use http::header::{self, HeaderValue};
 
 use super::{Detail, Refused};
+use crate::auth::DpopRequirement;
 use crate::refusal::{DpopFault, Refusal, TokenFault};
 
 /// The challenges for an invalid DPoP proof, and for a token that does not match its scheme (RFC 9449 section 7.1).
 const INVALID_PROOF: &str = r#"DPoP error="invalid_dpop_proof", algs="ES256 ES384 EdDSA PS256 RS256""#;
 const INVALID_TOKEN: &str = r#"DPoP error="invalid_token", algs="ES256 ES384 EdDSA PS256 RS256""#;
+
+/// The algorithms of proofs.
+const ALGORITHMS: &str = r#"algs="ES256 ES384 EdDSA PS256 RS256""#;
+
+/// Says `DPoP` in place of `Bearer` where a proof is required, and beside it where a token may be bound (RFC 9449
+/// section 7.1).
+pub(in crate::gateway) fn ask_for_proof(headers: &mut HeaderMap, proof: DpopRequirement) {
+    if proof == DpopRequirement::None {
+        return;
+    }
+    let told: Vec<HeaderValue> = headers.get_all(header::WWW_AUTHENTICATE).iter().cloned().collect();
+    headers.remove(header::WWW_AUTHENTICATE);
+    for value in told {
+        let of_bearer = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer"));
+        let comma = if of_bearer.is_some_and(|rest| rest.contains('=')) { "," } else { "" };
+        let bound = of_bearer.and_then(|rest| HeaderValue::try_from(format!("DPoP{rest}{comma} {ALGORITHMS}")).ok());
+        if bound.is_none() || proof == DpopRequirement::Optional {
+            headers.append(header::WWW_AUTHENTICATE, value);
+        }
+        if let Some(bound) = bound {
+            headers.append(header::WWW_AUTHENTICATE, bound);
+        }
+    }
+}
 
 /// Writes the challenges of a 401, and of a 403 for want of a scope: one line for each.
 pub(super) fn write(headers: &mut HeaderMap, refused: &Refused) {

@@ -13,10 +13,11 @@ use super::{Asking, AuthDecision, Unnamed, asked_by};
 use crate::gateway::error::{self, Refused};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::observe::record::Record;
+use crate::gateway::refusal_response;
 use crate::gateway::request::call::Call;
 use crate::gateway::response::body::ResponseBody;
 use crate::gateway::{Answer, Gateway};
-use crate::policy::error_bodies::ErrorBodies;
+use crate::policy::Policy;
 use crate::refusal::Refusal;
 use messages::{CheckRequest, CheckResponse, Denied, GrpcStatus, HttpResponse, HttpStatus, Passed, SetField};
 
@@ -66,10 +67,7 @@ impl Gateway {
         }
         let response = match judged {
             Ok(verdict) => passed(verdict, &fields),
-            Err(refused) => {
-                let bodies = call.policy.error_bodies(exchange.record.route_number);
-                denied(&refused, fields, bodies, &mut exchange.record)
-            }
+            Err(refused) => denied(&refused, fields, &call.policy, &mut exchange.record),
         };
         Ok(framed(&response))
     }
@@ -87,8 +85,10 @@ fn passed(verdict: AuthDecision, told: &HeaderMap) -> CheckResponse {
 }
 
 /// The refusal that the caller would get here, for Envoy to pass on.
-fn denied(refused: &Refused, told: HeaderMap, bodies: Option<&ErrorBodies>, record: &mut Record) -> CheckResponse {
-    let (head, body) = error::response(refused, record.id(), bodies).into_parts();
+fn denied(refused: &Refused, told: HeaderMap, policy: &Policy, record: &mut Record) -> CheckResponse {
+    let bodies = policy.error_bodies(record.route_number);
+    let (mut head, body) = error::response(refused, record.id(), bodies).into_parts();
+    refusal_response::tell_of_route(record.route_number, policy, &mut head.headers);
     let row = refused.row();
     record.refusal = Some(refused.refusal);
     record.decided = Some(row.status);

@@ -220,12 +220,15 @@ fn a_changed_an_expired_and_a_revoked_secret_end_at_once() {
     by_basic.send().ok();
     by_header.send().ok();
     let file = gateway.files.config();
-    gateway.files.succeeds(&["revoke", "client", CLIENT.name, "--config", file.to_str().unwrap()]);
+    let said = gateway.files.succeeds(&["revoke", "client", CLIENT.name, "--config", file.to_str().unwrap()]);
     for request in [&by_basic, &by_header] {
         let answer = refused(&gateway, request, "client_token_revoked");
         assert!(!answer.text().contains("token"), "none was shown: {}", answer.text());
         assert_eq!(answer.all("WWW-Authenticate").first(), Some(&"Bearer"));
     }
+    // A new token is given all the same, and the command says so.
+    assert!(said.contains("It can still get new access tokens"), "{said}");
+    gateway.get("/system/x").bearer(&gateway.token(CLIENT)).send().ok();
     assert!(!gateway.stderr.all().join("\n").contains(SECRET));
 }
 

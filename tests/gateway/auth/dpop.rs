@@ -90,6 +90,29 @@ fn a_token_that_is_bound_to_a_key_is_good_with_a_proof_of_it() {
 }
 
 #[test]
+fn a_challenge_asks_for_proofs_where_the_route_does() {
+    let challenges = |demand: &str, token: Option<&str>| -> Vec<String> {
+        let (_backend, gateway) = asking(demand);
+        let mut request = gateway.get("/system/x");
+        if let Some(token) = token {
+            request = request.header("Authorization", token);
+        }
+        let answer = request.send();
+        assert_eq!(answer.status, 401);
+        answer.all("WWW-Authenticate").iter().map(ToString::to_string).collect()
+    };
+    const ALGORITHMS: &str = r#"algs="ES256 ES384 EdDSA PS256 RS256""#;
+    let (missing, invalid) = (format!("DPoP {ALGORITHMS}"), format!(r#"DPoP error="invalid_token", {ALGORITHMS}"#));
+    const INVALID: &str = r#"Bearer error="invalid_token""#;
+    assert_eq!(challenges("required", None), [missing.clone()]);
+    for scheme in ["Bearer", "DPoP"] {
+        assert_eq!(challenges("required", Some(&format!("{scheme} a.b.c"))), [invalid.clone()]);
+    }
+    assert_eq!(challenges("optional", None), ["Bearer".to_owned(), missing]);
+    assert_eq!(challenges("optional", Some("Bearer a.b.c")), [INVALID.to_owned(), invalid]);
+}
+
+#[test]
 fn every_claim_of_a_dpop_proof_is_checked() {
     let (backend, gateway) = asking("required");
     let (key, other) = (TokenKey::generate(), TokenKey::generate());

@@ -173,6 +173,13 @@ fn check_says_what_a_page_of_another_origin_needs_to_log_in_by_cookie() {
     assert!(said.contains("every page on the web"), "{said}");
     let (code, _, warned) = config(json!({"origins": [PAGE], "credentials": true})).run(&["check"]);
     assert!(code == 0 && warned.contains("same_site: none"), "{warned}");
+    let both = Config::new(&Backend::start()).cookies("both").set("/login/cookie/origins", json!([PAGE]));
+    for (cors, is_warned) in
+        [(json!({"origins": [PAGE]}), true), (json!({"origins": [PAGE], "credentials": true}), false)]
+    {
+        let (code, _, warned) = gateway::Workspace::new(&both.clone().set("/login/cors", cors)).run(&["check"]);
+        assert_eq!((code, warned.contains("browsers drop the cookie")), (0, is_warned), "{warned}");
+    }
     // With a JWT no cookie is needed.
     let jwt = Config::new(&Backend::start()).set("/login/cors", json!({"origins": ["*"]}));
     gateway::Workspace::new(&jwt).succeeds(&["check"]);

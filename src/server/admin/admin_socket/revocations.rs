@@ -108,6 +108,10 @@ async fn end_shown(shared: &Shared, asked: &Revocation) -> Result<Option<Subject
     }
 }
 
+/// What the revocation of a client does not do.
+const CLIENT_STAYS: &str = "its present access tokens are refused, and for 400 days its secrets on routes whose `client_from` \
+     takes them. It can still get new access tokens: to shut it out, remove it or its secrets from the configuration";
+
 /// Rules for a revocation, and a note for the operator.
 async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option<String>), Fault> {
     let missing = |what: &str| Fault(StatusCode::NOT_FOUND, format!("there is no {what} `{}`", asked.name));
@@ -137,7 +141,8 @@ async fn rules(shared: &Shared, asked: &Revocation) -> Result<(Vec<Rule>, Option
             if !policy.auth.clients.contains_key(&*name) && !policy.auth.trusted.could_name_client(&name) {
                 return Err(missing("client"));
             }
-            Ok((vec![shared.state.revocations().until_now(Subject::Client(name), now, until)], None))
+            let rule = shared.state.revocations().until_now(Subject::Client(name), now, until);
+            Ok((vec![rule], Some(CLIENT_STAYS.to_owned())))
         }
         "api_key" => {
             let of = |(digest, version): (&api_key::Digest, &ApiKeyVersion)| {
