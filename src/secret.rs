@@ -36,10 +36,19 @@ impl Secret {
     }
 }
 
+/// How our secrets begin: refresh tokens, clients' secrets, API keys, authorization codes, login forms, the `state` of a
+/// login at a provider, and the cookie of a login page.
+const PREFIXES: [&str; 7] = ["wgr_", "wgs_", "wgk_", "wgc_", "wgf_", "wgp_", "wgb_"];
+
+/// True for one of our secrets, also one that is not good, but for JWTs: it is shown to nobody else.
+pub fn is_own_secret(text: &str) -> bool {
+    PREFIXES.iter().any(|prefix| text.starts_with(prefix)) || (text.starts_with("v1.") && text.split('.').count() == 5)
+}
+
 /// True for the shape of one of our secrets or of a token: it is no name of anything, and must be neither stored nor
 /// shown.
 pub fn has_secret_shape(text: &str) -> bool {
-    let is_key = ["wgr_", "wgs_", "wgk_", "wgc_"].iter().any(|prefix| text.contains(prefix));
+    let is_key = PREFIXES.iter().any(|prefix| text.contains(prefix));
     // base64url of `{"`, as all JWTs begin.
     let is_jwt = text.contains("eyJ") && text.contains('.');
     let is_cookie = text.split('.').count() == 5 && (text.starts_with("v1.") || text.contains("=v1."));

@@ -301,14 +301,19 @@ impl Authenticator {
             return Err(TokenFault::Account);
         }
         let customer = named(verifier, &claims.subject)?;
+        let mut refused = |_: &TokenFault| known.customer = Some(customer.clone());
         let delegate = match own {
-            Some(_) => self.delegate_of(&claims).inspect_err(|_| known.customer = Some(customer.clone()))?,
+            Some(_) => self.delegate_of(&claims).inspect_err(&mut refused)?,
             None => None,
+        };
+        let ends_with = match claims.delegation.as_ref().filter(|_| own.is_some()) {
+            Some(delegation) => delegation.ends_with(deriver).inspect_err(refused)?,
+            None => Box::default(),
         };
         // One that was given for another issuer's token opens no route that does not accept that one.
         let given_for = claims.delegation.as_ref().and_then(|delegation| delegation.given_for.as_deref());
         let number = given_for.and_then(|iss| self.trusted.find(iss)).map_or(number, |issuer| issuer.number);
-        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token);
+        let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token).ended_with(ends_with);
         let inspection = Inspection { now, revocations, accounts, told, known };
         let issuer = verifier.issuer();
         self.of_customer(CustomerToken { customer, claims, marks, issuer, number, delegate }, inspection)

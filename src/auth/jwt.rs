@@ -109,6 +109,9 @@ pub struct Claims {
     pub expires_at: u64,
     /// The first second, since 1970, in which a fresh check would refuse it: clock skew and the end of its key are in it.
     pub ends: u64,
+    /// The first second, since 1970, in which its key is no longer good. One that the issuer was asked about has none, and
+    /// is asked about again.
+    pub key_ends: u64,
     /// The first second, since 1970, in which it is refused whatever keys there are: a revocation is kept until then.
     pub over: u64,
     /// `jti`.

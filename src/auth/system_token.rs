@@ -36,8 +36,11 @@ impl Authenticator {
         let Inspection { now, revocations, accounts, told, known } = inspection;
         let role = issuer.clients.as_deref().ok_or(TokenFault::Issuer)?;
         let verifier = &role.verifier;
-        let mut owner = None;
-        let note = |token: &Compact<'_>| owner = verifier.subject_of(token).map(Cow::into_owned);
+        let (mut owner, mut is_of_customer) = (None, false);
+        let note = |token: &Compact<'_>| {
+            is_of_customer = !role.is_of_client(token.claims());
+            owner = verifier.subject_of(token).map(Cow::into_owned);
+        };
         let verified = verifier.verify_for(compact, now, note).map_err(|fault| {
             let Some(published) = verifier.published() else { return fault };
             if let Some(ask) = ask
@@ -47,14 +50,13 @@ impl Authenticator {
             }
             published.judged(fault)
         });
-        let claims = verified.inspect_err(|_| {
-            let owner = owner.filter(|_| role.is_of_client(compact.claims()));
-            known.client = owner.and_then(|id| self.name_of(role, &id).ok()).map(Arc::from);
-        })?;
-        // Before anything is said about a client: it is a customer's.
-        if !role.is_of_client(compact.claims()) {
+        // Before anything is said about a client, and whatever else an authentic token lacks: it is a customer's.
+        if is_of_customer || (verified.is_ok() && !role.is_of_client(compact.claims())) {
             return Err(TokenFault::Type);
         }
+        let claims = verified.inspect_err(|_| {
+            known.client = owner.and_then(|id| self.name_of(role, &id).ok()).map(Arc::from);
+        })?;
         let marks = Marks::of(&claims, verifier.issuer(), false, token);
         let inspection = Inspection { now, revocations, accounts, told, known };
         self.system_access(issuer, compact.claims(), (claims, marks), inspection)

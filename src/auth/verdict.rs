@@ -172,7 +172,7 @@ impl Marks {
             issued: claims.issued_at.map(|at| Issued { at, number: claims.rules.filter(|_| own) }),
             also: None,
             audience: claims.audience.as_str().into(),
-            ends_with: claims.delegation.as_ref().map(|known| known.ends_with.as_slice().into()).unwrap_or_default(),
+            ends_with: Box::default(),
         }
     }
 
@@ -189,6 +189,11 @@ impl Marks {
         let id = format!("sha256 {}", hex(&api_key::digest(token.as_bytes()))).into();
         let told = claims.token_id.as_deref().map(|told| Subject::token_of(issuer, told));
         Self { id, earlier_id: told, ..Self::of(claims, issuer, false, token) }
+    }
+
+    /// A revocation of one of these ends it too.
+    pub fn ended_with(self, ends_with: Box<[Subject]>) -> Self {
+        Self { ends_with, ..self }
     }
 
     /// It counts as one for this audience.

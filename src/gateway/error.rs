@@ -117,7 +117,7 @@ impl Refused {
                     R::ParameterRepeated => "is repeated or contradictory",
                     R::ParameterNotSupported => "is not supported, or not with this value",
                     R::SecretInQuery => "must not be sent in the query",
-                    R::CustomerToken(TokenFault::NoKeys) => return row,
+                    R::CustomerToken(TokenFault::NoKeys | TokenFault::Introspection) => return row,
                     R::CustomerToken(TokenFault::Actor) => "is a token for which this client must not act",
                     R::CustomerToken(TokenFault::Binding) => "is bound to a key that is not proved",
                     R::CustomerToken(TokenFault::Expired) => "has expired",

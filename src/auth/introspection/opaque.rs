@@ -14,16 +14,15 @@ use crate::auth::opaque_token::{ActiveToken, TokenAnswer, TokenQuestion};
 use crate::auth::trusted_issuer::TrustedIssuer;
 use crate::auth::verdict::Marks;
 use crate::refusal::TokenFault;
+use crate::secret::is_own_secret;
 use crate::state::session::digest_of;
 
 /// True for a token that is no JWS in compact form, and none of our own secrets: those are shown to nobody else.
 pub(super) fn is_opaque(token: &str) -> bool {
-    let is_own = ["wgr_", "wgs_", "wgk_"].iter().any(|prefix| token.starts_with(prefix))
-        || (token.starts_with("v1.") && token.split('.').count() == 5);
     let mut parts = token.split('.');
     let first = parts.next().unwrap_or_default();
     let begins_object = || BASE64.decode(first).is_ok_and(|header| header.trim_ascii_start().starts_with(b"{"));
-    !is_own && (parts.count() != 2 || !begins_object())
+    !is_own_secret(token) && (parts.count() != 2 || !begins_object())
 }
 
 impl Authenticator {
@@ -138,7 +137,19 @@ mod tests {
         }
         let jws = format!("{}.e30.AAAA", BASE64.encode(r#"{"alg":"RS256"}"#));
         let spaced = format!("{}.e30.", BASE64.encode(" {\n"));
-        for other in [&*jws, &spaced, "e30.x.y", "wgr_abc", "wgs_abc", "wgk_abc", "v1.a.b.c.d"] {
+        for other in [
+            &*jws,
+            &spaced,
+            "e30.x.y",
+            "wgr_abc",
+            "wgs_abc",
+            "wgk_abc",
+            "wgc_abc",
+            "wgf_a",
+            "wgp_a",
+            "wgb_a",
+            "v1.a.b.c.d",
+        ] {
             assert!(!is_opaque(other), "{other}");
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::jws::Members;
+use crate::customer::Deriver;
 use crate::refusal::TokenFault;
 use crate::state::revocation::Subject;
 
@@ -11,7 +12,10 @@ pub const ACT: &str = "act";
 /// Who may act for the customer (RFC 8693 section 4.4).
 const MAY_ACT: &str = "may_act";
 /// A claim of our own tokens that were given for another token: each revocation of one of these ends them too.
+/// It is sealed: the subjects say who the customer is, or let whoever reads the token try guesses.
 const ENDS_WITH: &str = "wg_ends_with";
+/// What that claim is sealed for.
+const PURPOSE: &str = "what ends a token";
 /// A claim of the same tokens: the issuer of the other token, for as long as it is trusted.
 const GIVEN_FOR: &str = "wg_given_for";
 
@@ -22,8 +26,8 @@ pub struct Delegation {
     act: Option<Value>,
     /// `may_act`, as it stands there.
     may_act: Option<Value>,
-    /// The subjects of revocation rules that end it; only of our own tokens.
-    pub ends_with: Vec<Subject>,
+    /// The subjects of revocation rules that end it, sealed; only of our own tokens.
+    ends_with: Option<String>,
     /// The issuer of the token that it was given for; only of our own tokens.
     pub given_for: Option<String>,
 }
@@ -38,7 +42,7 @@ impl Delegation {
         }
         let mut delegation = Self { act, may_act, ..Self::default() };
         if own {
-            delegation.ends_with = ends_with(claims).ok_or(TokenFault::Malformed)?;
+            delegation.ends_with = claims.text(ENDS_WITH)?.map(str::to_owned);
             delegation.given_for = claims.text(GIVEN_FOR)?.map(str::to_owned);
         }
         Ok(Some(Box::new(delegation)))
@@ -61,42 +65,62 @@ impl Delegation {
         named("client_id").or(named("sub")) == Some(client)
     }
 
-    /// The claims of a token by which this client acts, given for one of this issuer.
-    pub fn claims(client: &str, issuer: &str, ends_with: &[Subject]) -> Value {
-        let ends_with: Vec<String> = ends_with.iter().map(|one| format!("{} {}", one.kind(), one.name())).collect();
-        json!({ ACT: { "sub": client }, ENDS_WITH: ends_with, GIVEN_FOR: issuer })
+    /// The subjects of revocation rules that end a token of ours.
+    ///
+    /// # Errors
+    /// [`TokenFault::Malformed`]: there are none, or this key has not sealed them.
+    pub fn ends_with(&self, deriver: &Deriver) -> Result<Box<[Subject]>, TokenFault> {
+        let opened = self.ends_with.as_deref().and_then(|sealed| deriver.unseal(PURPOSE, b"", sealed));
+        let listed: Option<Vec<String>> = opened.and_then(|text| serde_json::from_slice(&text).ok());
+        let subject = |text: String| text.split_once(' ').and_then(|(kind, name)| Subject::new(kind, name));
+        listed.and_then(|listed| listed.into_iter().map(subject).collect()).ok_or(TokenFault::Malformed)
     }
-}
 
-fn ends_with(claims: &Members) -> Option<Vec<Subject>> {
-    let Some(listed) = claims.get(ENDS_WITH) else { return Some(Vec::new()) };
-    let subject = |text: &Value| text.as_str()?.split_once(' ').and_then(|(kind, name)| Subject::new(kind, name));
-    listed.as_array()?.iter().map(subject).collect()
+    /// The claims of a token by which this client acts, given for one of this issuer. `None` where what ends it is too long
+    /// to be sealed.
+    pub fn claims(client: &str, issuer: &str, ends_with: &[Subject], deriver: &Deriver) -> Option<Value> {
+        let ends_with: Vec<String> = ends_with.iter().map(|one| format!("{} {}", one.kind(), one.name())).collect();
+        let sealed = deriver.seal(PURPOSE, b"", &serde_json::to_vec(&ends_with).ok()?)?;
+        Some(json!({ ACT: { "sub": client }, ENDS_WITH: sealed, GIVEN_FOR: issuer }))
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::customer::{IdentifierKey, Mode};
+    use crate::secret::Secret;
 
     fn read(claims: &Value, own: bool) -> Result<Option<Delegation>, TokenFault> {
         let claims = Members::parse(claims.to_string().as_bytes()).unwrap();
         Delegation::read(&claims, own).map(|found| found.map(|found| *found))
     }
 
+    fn deriver() -> Deriver {
+        let key = IdentifierKey::parse(&Secret::new(IdentifierKey::generate().as_bytes())).unwrap();
+        Deriver::new(key, Mode::OneWay)
+    }
+
     #[test]
     fn what_is_written_is_what_is_read_and_only_of_our_own_tokens() {
+        let deriver_of_one = deriver();
         let subjects = [Subject::Token("https://idp id 7".into()), Subject::Login("sid".into())];
-        let claims = Delegation::claims("asapp", "https://idp", &subjects);
+        let claims = Delegation::claims("asapp", "https://idp", &subjects, &deriver_of_one).unwrap();
         let own = read(&claims, true).unwrap().unwrap();
         assert_eq!((own.client(), own.given_for.as_deref()), (Some("asapp"), Some("https://idp")));
-        assert_eq!(own.ends_with, subjects);
+        assert_eq!(*own.ends_with(&deriver_of_one).unwrap(), subjects);
+        assert!(!claims.to_string().contains("sid"), "{claims}");
+        assert_eq!(own.ends_with(&deriver()), Err(TokenFault::Malformed), "another key");
         let other = read(&claims, false).unwrap().unwrap();
-        assert!(other.has_actor() && other.ends_with.is_empty() && other.given_for.is_none());
+        assert!(other.has_actor() && other.ends_with.is_none() && other.given_for.is_none());
         assert_eq!(read(&json!({ "sub": "x", "act": null }), true), Ok(None));
-        for wrong in [json!("token x"), json!([7]), json!(["token"]), json!(["planet x"])] {
+        let sealed = |list: Value| json!(deriver_of_one.seal(PURPOSE, b"", list.to_string().as_bytes()));
+        let lists = [json!("token x"), json!([7]), json!(["token"]), json!(["planet x"])].map(sealed);
+        for wrong in [json!("token x"), json!(["token x"]), json!(null), json!("")].into_iter().chain(lists) {
             let claims = json!({ "act": { "sub": "asapp" }, ENDS_WITH: wrong });
-            assert_eq!(read(&claims, true), Err(TokenFault::Malformed), "{claims}");
+            let opened = read(&claims, true).and_then(|own| own.unwrap().ends_with(&deriver_of_one));
+            assert_eq!(opened, Err(TokenFault::Malformed), "{claims}");
         }
     }
 

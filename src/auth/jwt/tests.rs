@@ -183,6 +183,7 @@ fn a_right_token_gives_its_claims() {
         rules: None,
         expires_at: NOW + 600,
         ends: NOW + 600 + SKEW,
+        key_ends: u64::MAX,
         over: NOW + 600 + SKEW,
         token_id: Some("7".into()),
         client_id: None,

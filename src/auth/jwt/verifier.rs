@@ -249,7 +249,8 @@ impl Verifier {
     ) -> Result<Claims, TokenFault> {
         match claims.get("iss") {
             Some(issuer) if !issuer.as_str().is_some_and(|iss| self.is_issuer(iss)) => Err(TokenFault::Issuer),
-            _ => self.checked(claims, until, now, false),
+            // Without a key: the end of the answer is only that of its use.
+            _ => Ok(Claims { key_ends: u64::MAX, ..self.checked(claims, until, now, false)? }),
         }
     }
 
@@ -317,6 +318,7 @@ impl Verifier {
             },
             expires_at,
             ends: expires_at.saturating_add(self.skew).min(vouched_until),
+            key_ends: vouched_until,
             over: expires_at.saturating_add(self.skew),
             token_id: text("jti")?,
             login: if self.reads_client { text("sid")? } else { None },

@@ -45,6 +45,10 @@ pub(crate) const NAME: &str = "authorize";
 const COOKIE: &str = "__Host-authorize";
 /// Bytes of its value, before base64url.
 const COOKIE_BYTES: usize = 32;
+/// How it begins.
+const COOKIE_PREFIX: &str = "wgb_";
+/// How the sealed value of a form begins.
+const FORM_PREFIX: &str = "wgf_";
 /// Lifetime of a form and of its cookie, in seconds.
 const FORM_LIFETIME: u64 = 600;
 /// What a form is sealed for.
@@ -110,6 +114,12 @@ impl Gateway {
                 record.refusal = Some(refusal);
                 return Ok(to.answer(issuance.issuer, &[("error", error)])?);
             }
+        };
+        // Whoever can pose as the client gets no code without a login (RFC 8252 section 8.6).
+        let prompt = match prompt {
+            Prompt::None if request.is_claimable(call) => Prompt::Never,
+            Prompt::Usual if request.is_claimable(call) => Prompt::Login,
+            prompt => prompt,
         };
         let session = match prompt {
             Prompt::Login | Prompt::Never => Ok(None),
@@ -242,6 +252,7 @@ fn proof_of(session: Session, issuance: &Issuance<'_>, now: u64) -> Option<Custo
 /// [`Refusal::LoginForm`]: the form is old or another browser's, or the client has lost its redirect URI since.
 fn sealed_request(call: &Call<'_>, deriver: &Deriver, sealed: &str) -> Result<AuthorizationRequest, Refusal> {
     let mut own = browser_cookies(&call.parts.headers);
+    let sealed = sealed.strip_prefix(FORM_PREFIX).ok_or(Refusal::LoginForm)?;
     let value = own.find_map(|cookie| deriver.unseal(PURPOSE, cookie, sealed)).ok_or(Refusal::LoginForm)?;
     let SealedForm { request, expires_at } = serde_json::from_slice(&value).map_err(|_| Refusal::LoginForm)?;
     if is_good(call, &request, expires_at) { Ok(request) } else { Err(Refusal::LoginForm) }
@@ -269,7 +280,8 @@ fn show_form(
     let value = serde_json::to_vec(&form).map_err(|_| Refusal::Internal)?;
     let sealed = issuance.deriver.seal(PURPOSE, cookie.as_bytes(), &value).ok_or(Refusal::Internal)?;
     let look = &issuance.login.page;
-    let page = LoginFormPage { look, sealed: &sealed, to: &form.request.to, username, refused };
+    let page =
+        LoginFormPage { look, sealed: &format!("{FORM_PREFIX}{sealed}"), to: &form.request.to, username, refused };
     let mut response = page.response();
     keep_cookie(&mut response, &cookie)?;
     Ok(response)
@@ -278,7 +290,8 @@ fn show_form(
 /// The cookie of this browser; a new one where it has none.
 fn cookie_of(call: &Call<'_>) -> String {
     let known = browser_cookies(&call.parts.headers).next().and_then(|value| std::str::from_utf8(value).ok());
-    known.map_or_else(|| BASE64.encode(random_bytes::<COOKIE_BYTES>()), str::to_owned)
+    let new = || format!("{COOKIE_PREFIX}{}", BASE64.encode(random_bytes::<COOKIE_BYTES>()));
+    known.map_or_else(new, str::to_owned)
 }
 
 fn keep_cookie(response: &mut Response<ResponseBody>, cookie: &str) -> Result<(), Refusal> {
@@ -289,6 +302,9 @@ fn keep_cookie(response: &mut Response<ResponseBody>, cookie: &str) -> Result<()
 
 /// The values of our cookie, where they have its form.
 fn browser_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let is_ours = |value: &&[u8]| BASE64.decode(value).is_ok_and(|bytes| bytes.len() == COOKIE_BYTES);
+    let is_ours = |value: &&[u8]| {
+        let random = value.strip_prefix(COOKIE_PREFIX.as_bytes()).and_then(|random| BASE64.decode(random).ok());
+        random.is_some_and(|bytes| bytes.len() == COOKIE_BYTES)
+    };
     cookies(headers, COOKIE).filter(is_ours)
 }

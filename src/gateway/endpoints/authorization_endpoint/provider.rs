@@ -38,6 +38,8 @@ use crate::state::session::digest_of;
 pub(crate) const NAME: &str = "oauth_callback";
 /// What a `state` is sealed for.
 const PURPOSE: &str = "login at the provider";
+/// How the `state` for the provider begins.
+const STATE_PREFIX: &str = "wgp_";
 /// Errors of a provider that go on to the client (RFC 6749 section 4.1.2.1, OpenID Connect Core 1.0 section 3.1.2.6).
 const PASSED_ON: [&str; 6] = [
     "access_denied",
@@ -83,7 +85,8 @@ pub(super) fn depart(
     let expires_at = unix_seconds(SystemTime::now()).saturating_add(FORM_LIFETIME);
     let departure = Departure { request, seed: hex(&random_bytes::<16>()), expires_at };
     let value = serde_json::to_vec(&departure).map_err(|_| Refusal::Internal)?;
-    let state = issuance.deriver.seal(PURPOSE, cookie.as_bytes(), &value).ok_or(Refusal::Internal)?;
+    let sealed = issuance.deriver.seal(PURPOSE, cookie.as_bytes(), &value).ok_or(Refusal::Internal)?;
+    let state = format!("{STATE_PREFIX}{sealed}");
     let nonce = departure.secret("nonce", cookie.as_bytes());
     let challenge = challenge_of(departure.secret("code verifier", cookie.as_bytes()).as_bytes());
     let prompt = match prompt {
@@ -138,7 +141,8 @@ impl Gateway {
         let auth = &call.policy.auth;
         let query = Form::parse(call.parts.uri.query().unwrap_or_default().as_bytes())?;
         let state = query.required("state")?;
-        let own = |cookie: &'_ [u8]| Some((issuance.deriver.unseal(PURPOSE, cookie, state)?, cookie.to_vec()));
+        let sealed = state.strip_prefix(STATE_PREFIX).ok_or(Refusal::LoginForm)?;
+        let own = |cookie: &'_ [u8]| Some((issuance.deriver.unseal(PURPOSE, cookie, sealed)?, cookie.to_vec()));
         let (value, cookie) = browser_cookies(&call.parts.headers).find_map(own).ok_or(Refusal::LoginForm)?;
         let departure: Departure = serde_json::from_slice(&value).map_err(|_| Refusal::LoginForm)?;
         if !is_good(call, &departure.request, departure.expires_at) {

@@ -117,6 +117,13 @@ impl AuthorizationRequest {
         }
     }
 
+    /// Returns whether any program on the customer's machine could have sent it and would get the answer: the client has
+    /// no proof of itself and no https address. Then the customer is asked each time (RFC 8252 section 8.6).
+    pub(super) fn is_claimable(&self, call: &Call<'_>) -> bool {
+        let client = call.policy.auth.clients.get(self.client.as_str());
+        client.is_none_or(|client| client.is_public) && !self.to.redirect_uri.starts_with("https://")
+    }
+
     /// The challenge, the scope and the prompt.
     fn terms(client: &Client, query: &Form) -> Result<(Option<String>, String, Prompt), Told> {
         let wrong = ("invalid_request", Refusal::AuthorizationRequest);

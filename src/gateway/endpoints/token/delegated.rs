@@ -14,6 +14,7 @@ use crate::auth::introspection::{Inquiry, Inspected, Purpose};
 use crate::auth::jwt::confirmation::Binding;
 use crate::auth::jwt::delegation::Delegation;
 use crate::auth::jwt::{ACCOUNT, RULES};
+use crate::customer::Deriver;
 use crate::gateway::error::{Detail, Refused};
 use crate::gateway::observe::record::Record;
 use crate::gateway::rate_limit::keys::network;
@@ -61,7 +62,7 @@ impl Gateway {
         let now = issued.as_secs();
         let lifetime = request.endpoint.exchange_lifetime.min(client.lifetime.unwrap_or(u64::MAX));
         // Nor does the tolerated clock difference add to it.
-        let last = inspected.claims.ends.saturating_sub(request.issuer.clock_skew).min(inspected.claims.expires_at);
+        let last = inspected.claims.key_ends.saturating_sub(request.issuer.clock_skew).min(inspected.claims.expires_at);
         let expires_at = now.saturating_add(lifetime).min(last);
         if expires_at <= now {
             return Err(refused(TokenFault::Expired));
@@ -74,7 +75,8 @@ impl Gateway {
             return Err(refused(TokenFault::Binding));
         }
         let binding = binding.or(bound_to);
-        let mut claims = ended_together(&inspected, client, request.checked);
+        let deriver = call.policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
+        let mut claims = ended_together(&inspected, client, deriver, request.checked).ok_or(Refusal::Internal)?;
         claims.extend(members(json!({
             "iss": request.issuer.url, "aud": *audience, "sub": inspected.customer().map(|customer| customer.as_str()),
             "client_id": *client.id, "iat": now, "nbf": now, "exp": expires_at, "jti": token_id(),
@@ -143,17 +145,22 @@ impl Gateway {
 }
 
 /// The claims by which the new token ends with the other one, with its login, its account and its issuer, and with the
-/// client's tokens. `checked`: every rule up to this number was held against the other one.
-fn ended_together(inspected: &Inspected, client: &Client, checked: u64) -> Map<String, Value> {
+/// client's tokens; `None` where they are too many. `checked`: every rule up to this number was held against the other one.
+fn ended_together(
+    inspected: &Inspected,
+    client: &Client,
+    deriver: &Deriver,
+    checked: u64,
+) -> Option<Map<String, Value>> {
     let mut ends_with = inspected.marks.subjects();
     ends_with.push(Subject::Client((*client.id).into()));
-    let mut claims = members(Delegation::claims(&client.id, &inspected.issuer, &ends_with));
+    let mut claims = members(Delegation::claims(&client.id, &inspected.issuer, &ends_with, deriver)?);
     // The other one comes after every rule up to its own number.
     claims.insert(RULES.to_owned(), checked.max(inspected.claims.rules.unwrap_or_default()).into());
     if let Some(account) = inspected.claims.account {
         claims.insert(ACCOUNT.to_owned(), account.to_string().into());
     }
-    claims
+    Some(claims)
 }
 
 fn members(object: Value) -> Map<String, Value> {
