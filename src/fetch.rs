@@ -89,8 +89,11 @@ pub enum FetchFault {
     #[error("no TLS: {0}")]
     Tls(String),
     /// It took too long.
-    #[error("no answer in time")]
-    Timeout,
+    #[error("no answer in time{}", through.as_ref().map(|place| format!(", through the proxy {place}")).unwrap_or_default())]
+    Timeout {
+        /// The proxy on the way.
+        through: Option<String>,
+    },
     /// It leads elsewhere.
     #[error("the server redirects to {0}: write that address instead, if it is right")]
     Redirect(String),
@@ -125,7 +128,7 @@ impl FetchFault {
             Self::Connect(_) => "connect",
             Self::Proxy(_) => "proxy",
             Self::Tls(_) => "tls",
-            Self::Timeout => "timeout",
+            Self::Timeout { .. } => "timeout",
             Self::Redirect(_) => "redirect",
             Self::Status(_) | Self::Busy { .. } => "status",
             Self::TooLarge => "too_large",
@@ -141,7 +144,7 @@ impl Fetcher {
     /// # Errors
     /// The failure.
     pub async fn get(&self, url: &str, chosen: ChosenBy<'_>) -> Result<FetchedDocument, FetchFault> {
-        tokio::time::timeout(self.timeout, self.get_patiently(url, chosen)).await.map_err(|_| FetchFault::Timeout)?
+        tokio::time::timeout(self.timeout, self.get_patiently(url, chosen)).await.map_err(|_| self.timed_out(url))?
     }
 
     /// Sends a form, with `authorization` where there is one.
@@ -163,8 +166,14 @@ impl Fetcher {
             let request = request.body(Full::new(form)).map_err(|_| FetchFault::Broken)?;
             self.exchange(url, request, ChosenBy::Us).await
         };
-        let (parts, body) = tokio::time::timeout(self.timeout, exchanged).await.map_err(|_| FetchFault::Timeout)??;
+        let (parts, body) = tokio::time::timeout(self.timeout, exchanged).await.map_err(|_| self.timed_out(url))??;
         Ok(FormAnswer { status: parts.status.as_u16(), body })
+    }
+
+    fn timed_out(&self, url: &str) -> FetchFault {
+        let target = FetchTarget::parse(url).ok();
+        let way = target.map(|target| self.proxies.on_the_way_to(&target.host, target.port, target.is_secure));
+        FetchFault::Timeout { through: way.and_then(Result::ok).flatten().map(Proxy::place) }
     }
 
     async fn get_patiently(&self, url: &str, chosen: ChosenBy<'_>) -> Result<FetchedDocument, FetchFault> {
@@ -257,7 +266,14 @@ impl Fetcher {
             return Err(FetchFault::Address(format!("plain http to {ip} can be changed on its way: use https")));
         }
         if is_private(ip) {
-            return self.allows_private(target, chosen, &format!("{ip}, an address of a private network"));
+            return self.allows_private(
+                target,
+                chosen,
+                &match target.host.parse::<IpAddr>() {
+                    Ok(_) => "an address of a private network".to_owned(),
+                    Err(_) => format!("{ip}, an address of a private network"),
+                },
+            );
         }
         Ok(())
     }
@@ -266,7 +282,8 @@ impl Fetcher {
     fn allows_private(&self, target: &FetchTarget, chosen: ChosenBy<'_>, what: &str) -> Result<(), FetchFault> {
         match chosen {
             ChosenBy::Them(own) if own != target.host && !self.private => {
-                Err(FetchFault::Address(format!("{} is {what}", target.host)))
+                let help = "`danger_private_addresses: true` allows it";
+                Err(FetchFault::Address(format!("{} is {what}, which the other party names: {help}", target.host)))
             }
             ChosenBy::Them(_) | ChosenBy::Us => Ok(()),
         }

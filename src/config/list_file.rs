@@ -53,12 +53,13 @@ impl ListFile {
         let source = ConfigText::new(text, &path);
         let mut problems = Problems::new();
         let list = tree::read(&source, &mut problems)?;
+        if matches!(list.value, Value::Null) {
+            let help = "write `[]` where the list has no entry";
+            return Err(source.problem(self.list, list.at, "there is no value: the file is empty", help).into());
+        }
         let name = Node { at: Mark::START, value: Value::Text(self.list.to_owned()) };
         let root = Node { at: Mark::START, value: Value::Map(vec![Entry { key: name, value: list }]) };
         let checked = structure::check_only(&root, &schema::only(self.list), &source, &mut problems);
-        if !problems.is_empty() {
-            return Err(problems);
-        }
         let mut raw = config.raw.clone();
         (self.fill)(&mut raw, checked.value[self.list].clone());
         let read = Config {
@@ -67,13 +68,13 @@ impl ListFile {
             directory: config.directory.clone(),
             tree: root,
             source,
-            replaced: structure::Replaced::default(),
+            replaced: checked.replaced,
             files_read: Default::default(),
             private_read: Default::default(),
             of_api_keys_file: Default::default(),
             joined: None,
         };
-        let problems = (self.check)(&read);
+        problems.extend(read.about_real_values((self.check)(&read)));
         if problems.is_empty() { Ok(read) } else { Err(problems) }
     }
 }

@@ -145,7 +145,7 @@ impl Proxy {
     }
 
     /// Where it is, without its password.
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {

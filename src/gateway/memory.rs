@@ -29,7 +29,7 @@ impl Memory {
         };
         if is_short != was_short {
             self.is_short.store(is_short, Ordering::Relaxed);
-            tracing::warn!(resident, limit, is_short, "memory limit: new requests are refused while is_short");
+            tracing::warn!(resident, limit, is_short, "memory limit: new requests are refused while memory is short");
         }
     }
 }

@@ -247,7 +247,7 @@ impl Verifier {
         until: u64,
         now: u64,
     ) -> Result<Claims, TokenFault> {
-        match claims.get("iss") {
+        match claims.get("iss").filter(|issuer| !issuer.is_null()) {
             Some(issuer) if !issuer.as_str().is_some_and(|iss| self.is_issuer(iss)) => Err(TokenFault::Issuer),
             // Without a key: the end of the answer is only that of its use.
             _ => Ok(Claims { key_ends: u64::MAX, ..self.checked(claims, until, now, false)? }),

@@ -217,12 +217,26 @@ pub(super) fn is_personal(claim: &str) -> bool {
 const OTHER_HASHES: [&str; 10] =
     ["$2a$", "$2b$", "$2y$", "$5$", "$6$", "$scrypt$", "$pbkdf2", "pbkdf2_", "{bcrypt}", "{crypt}"];
 
+/// How hashes begin that are guessed in no time, with the algorithm.
+const WEAK_HASHES: [(&str, &str); 7] = [
+    ("$apr1$", "MD5"),
+    ("$1$", "MD5"),
+    ("{MD5}", "MD5"),
+    ("{SMD5}", "MD5"),
+    ("{SHA", "SHA"),
+    ("{SSHA", "SHA"),
+    ("$sha1$", "SHA-1"),
+];
+
 /// The fault of a `hash` that is no password hash, or too weak. The hash is not repeated: it may be the secret.
 pub(super) fn hash_fault(hash: &str) -> Option<Fault> {
     const HOW: &str = "run `wicketgate new client-secret` and put the line that it prints here";
     let begins = |start: &&str| hash.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start));
     if OTHER_HASHES.iter().any(begins) {
         return None;
+    }
+    if let Some((_, algorithm)) = WEAK_HASHES.iter().find(|(start, _)| begins(start)) {
+        return fault(format!("this {algorithm} hash is too weak: the secret is guessed in no time"), HOW);
     }
     let Some(rest) = hash.strip_prefix("$argon2id$") else {
         return fault("this is not a password hash (argon2id); a secret itself must never stand here", HOW);

@@ -7,6 +7,9 @@ use crate::customer::LONGEST_ISSUER;
 /// Words that stand for many tenants at Microsoft. Tokens name the one that they are of.
 const MANY_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 
+/// Where metadata stand below the name of their issuer (OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3).
+const METADATA: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
+
 impl Check<'_> {
     pub(super) fn issuer_names(&mut self, at: &str, issuer: &TrustedIssuer) {
         let names = issuer.issuer.all();
@@ -14,6 +17,7 @@ impl Check<'_> {
         for (index, name) in names.iter().enumerate() {
             let at = issuer_name_at(at, issuer, index);
             self.not_blank(&at, name);
+            self.stands_in_tokens(&at, name);
             if !issuer.tenants.is_empty() && !name.contains("{tenant}") {
                 let message = "without `{tenant}` this is the name of every tenant";
                 self.add(&at, message, "put `{tenant}` where the id of the tenant stands, or remove `tenants`");
@@ -29,6 +33,26 @@ impl Check<'_> {
         }
         self.no_empty_list(&format!("{at}.tenants"), "add the ids of those that you trust, or remove `tenants`");
         self.tenants(at, issuer);
+    }
+
+    /// Refuses addresses of documentation and portals that no token has in `iss`.
+    fn stands_in_tokens(&mut self, at: &str, name: &str) {
+        if let Some((issuer, _)) = METADATA.iter().find_map(|place| name.split_once(place)) {
+            let help = format!(
+                "write what stands in `iss`, such as {issuer}; if the metadata name another issuer, write this address \
+                 under `discovery`"
+            );
+            self.add(at, "this is the address of the metadata, and stands in no `iss`", help);
+        } else if name.contains("://login.microsoftonline.")
+            && let Some(word) =
+                name.split('/').find(|part| MANY_TENANTS.iter().any(|word| part.eq_ignore_ascii_case(word)))
+        {
+            let message = format!("`{word}` stands for many tenants, and in no `iss`");
+            let help = format!(
+                "write `{{tenant}}` in the place of `{word}`, and `tenants` with the ids of those that you trust"
+            );
+            self.add(at, message, help);
+        }
     }
 
     fn tenants(&mut self, at: &str, issuer: &TrustedIssuer) {

@@ -6,6 +6,8 @@ use super::super::{Config, Warning};
 use super::issuer_names::issuer_name_at;
 use super::{Check, grammar};
 
+const PLAIN_KEYS: &str = "keys that come by plain http can be changed on their way";
+
 impl Check<'_> {
     pub(super) fn trusted_issuer(&mut self, at: &str, issuer: &TrustedIssuer) {
         self.issuer_names(at, issuer);
@@ -97,7 +99,11 @@ impl Check<'_> {
             }
             return;
         }
-        self.not_empty(&algorithms, &issuer.algorithms, "name the algorithms that it uses, such as RS256");
+        if issuer.algorithms.is_empty() {
+            let what = if self.config.is_empty_list(&algorithms) { "is empty" } else { "is missing" };
+            let help = "name the algorithms that it uses, such as `algorithms: [ RS256 ]`";
+            self.add(&algorithms, format!("`algorithms` {what}"), help);
+        }
         for (index, algorithm) in issuer.algorithms.iter().enumerate() {
             if algorithm.is_symmetric() == issuer.secret.is_some() {
                 continue;
@@ -120,22 +126,34 @@ impl Check<'_> {
         }
         match &issuer.discovery {
             Discovery::Flag(true) if issuer.tenants.len() < 2 => {
-                self.issuer_address(&issuer_name_at(at, issuer, 0), &issuer.name(), issuer.danger_plaintext);
+                self.discovered_name(&issuer_name_at(at, issuer, 0), issuer);
             }
             Discovery::Flag(_) => {}
             Discovery::Url(url) => self.issuer_address(&format!("{at}.discovery"), url, issuer.danger_plaintext),
         }
     }
 
-    /// The address of a JWK set or an issuer.
+    /// The name of an issuer, below which its metadata stand.
+    fn discovered_name(&mut self, at: &str, issuer: &TrustedIssuer) {
+        const HOW: &str = "if this is what stands in `iss`, write `discovery: https://ADDRESS-OF-THE-METADATA`; otherwise \
+                           write its `iss`, such as https://login.example.com";
+        match grammar::UrlParts::parse(&issuer.name()) {
+            Err((message, _)) => self.add(at, message, HOW),
+            Ok(address) if address.scheme == "http" && !address.is_loopback() && !issuer.danger_plaintext => {
+                self.add(at, PLAIN_KEYS, HOW);
+            }
+            Ok(_) => {}
+        }
+    }
+
+    /// The address of a JWK set, or of metadata.
     pub(super) fn issuer_address(&mut self, at: &str, url: &str, plain: bool) {
         match grammar::UrlParts::parse(url) {
             Err((message, _)) => {
                 self.add(at, message, "write it like https://login.example.com/jwks.json, or {file: PATH}")
             }
             Ok(address) if address.scheme == "http" && !address.is_loopback() && !plain => {
-                let message = "keys that come by plain http can be changed on their way";
-                self.add(at, message, "write https://, or add `danger_plaintext: true` beside it");
+                self.add(at, PLAIN_KEYS, "write https://, or add `danger_plaintext: true` beside it");
             }
             Ok(_) => {}
         }
@@ -185,6 +203,11 @@ pub(super) fn warnings(config: &Config) -> Vec<Warning> {
             let message = format!("expired tokens are valid for another {}", issuer.clock_skew);
             let help = "let the issuer and this machine keep time by NTP, and write at most 60s";
             warnings.push(config.warning(&format!("{at}.clock_skew"), message, help));
+        }
+        let has_keys = issuer.jwks.is_some() || issuer.discovery.is_on() || issuer.secret.is_some();
+        if issuer.types.is_some() && !has_keys {
+            let message = "no effect: this issuer is asked about every token, and nobody reads a `typ`".to_owned();
+            warnings.push(config.warning(&format!("{at}.types"), message, "remove `types`, or add a rule to `claims`"));
         }
         if grammar::is_personal(&issuer.subject) && !issuer.danger_personal_subject {
             let message = "this claim can change: then the same person is another customer, and whoever is given the \

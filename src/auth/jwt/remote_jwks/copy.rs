@@ -22,9 +22,22 @@ pub(super) fn read(source: &JwksSource) -> Option<FetchedKeys> {
             return None;
         }
     };
-    let copy: Value = serde_json::from_slice(&text).ok()?;
-    let is_ours = copy["issuer"] == source.issuer.as_str() && copy["place"] == place_text(source);
-    is_ours.then_some(())?;
+    let copy = serde_json::from_slice(&text).unwrap_or(Value::Null);
+    let is_others = copy["issuer"].is_string()
+        && copy["place"].is_string()
+        && (copy["issuer"] != source.issuer.as_str() || copy["place"] != place_text(source));
+    if is_others {
+        return None;
+    }
+    let keys = parsed(&copy);
+    if keys.is_none() {
+        let file = file.display();
+        tracing::warn!(%file, "ignoring the copy of an issuer's keys: it is damaged");
+    }
+    keys
+}
+
+fn parsed(copy: &Value) -> Option<FetchedKeys> {
     Some(FetchedKeys {
         fetched_at: copy["fetched_at"].as_u64()?,
         listed: listed(copy["jwks"].as_str()?.as_bytes()).ok()?,
