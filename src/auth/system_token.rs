@@ -50,13 +50,17 @@ impl Authenticator {
             }
             published.judged(fault)
         });
-        // Before anything is said about a client, and whatever else an authentic token lacks: it is a customer's.
-        if is_of_customer || (verified.is_ok() && !role.is_of_client(compact.claims())) {
+        // Before anything is said about a client, and also where nothing could name one: it is a customer's.
+        if is_of_customer && matches!(verified, Err(TokenFault::Subject)) {
             return Err(TokenFault::Type);
         }
         let claims = verified.inspect_err(|_| {
+            let owner = owner.filter(|_| !is_of_customer);
             known.client = owner.and_then(|id| self.name_of(role, &id).ok()).map(Arc::from);
         })?;
+        if !role.is_of_client(compact.claims()) {
+            return Err(TokenFault::Type);
+        }
         let marks = Marks::of(&claims, verifier.issuer(), false, token);
         let inspection = Inspection { now, revocations, accounts, told, known };
         self.system_access(issuer, compact.claims(), (claims, marks), inspection)

@@ -245,6 +245,12 @@ fn where_logins_give_a_cookie_a_session_spares_the_form_and_ends_what_it_gave() 
         assert_eq!(returned(&answer, "error").as_deref(), Some("login_required"), "{age}");
         assert_eq!(returned(&answer, "code"), None);
     }
+    // Any program can listen at an address of this machine and call itself the app (RFC 8252 section 8.6).
+    let local = query_of(APP, "http://127.0.0.1:51004/cb");
+    OpenForm::of(&authorize(&gateway, &local).header("Cookie", session).send().ok());
+    let answer = authorize(&gateway, &with(local, "prompt", "none")).header("Cookie", session).send();
+    assert_eq!(returned(&answer, "error").as_deref(), Some("login_required"));
+    assert_eq!(returned(&answer, "code"), None);
     let again = authorize(&gateway, &query()).header("Cookie", session).send();
     let unused = returned(&again, "code").unwrap();
     gateway

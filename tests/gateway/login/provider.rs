@@ -353,6 +353,11 @@ fn prompt_goes_on_to_the_provider() {
     assert_eq!(prompt("").as_deref(), Some("select_account"));
     assert_eq!(prompt("none").as_deref(), Some("none"));
     assert_eq!(prompt("login").as_deref(), Some("login"));
+    // Any program on the customer's machine can call itself this app.
+    let local = query_of(APP, "http://127.0.0.1:51004/cb");
+    assert_eq!(Away::send(&gateway, &local).prompt.as_deref(), Some("login"));
+    let answer = authorize(&gateway, &with(local, "prompt", "none")).send();
+    assert_eq!(returned(&answer, "error").as_deref(), Some("login_required"));
 }
 
 #[test]

@@ -393,3 +393,40 @@ fn the_examples_of_the_documentation_are_right() {
         gateway::Workspace::new(&config).succeeds(&["check", "--files-only"]);
     }
 }
+
+#[test]
+fn an_exchanged_token_says_nothing_of_what_ends_it_and_ends_with_it() {
+    let (key, redis) = (TokenKey::generate(), RedisServer::start());
+    let [a, b] = replicas(&redis, |c| told_by(c, &key));
+    for (number, what) in ["sub", "sid", "jti"].into_iter().enumerate() {
+        for has_sid in [false, true] {
+            let [sub, sid, jti] = ["customer", "session", "id"].map(|kind| format!("{kind}-{number}-{has_sid}"));
+            let theirs = token_with(&key, "partner-1", ISSUER, &sub, |claims| {
+                claims["jti"] = json!(jti);
+                if has_sid {
+                    claims["sid"] = json!(sid);
+                }
+            });
+            let asked = a.post("/oauth/access_token").form(&format!(
+                "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&client_id={}&client_secret={}\
+                 &subject_token={theirs}&subject_token_type=urn:ietf:params:oauth:token-type:jwt",
+                CLIENT.name, CLIENT.secret
+            ));
+            let ours = asked.send().ok().json()["access_token"].as_str().unwrap().to_owned();
+            let claims = keys::decode(&ours).1;
+            let shown = claims.to_string();
+            for secret in [&*keys::sha256_hex(&sub), &*sub, &*sid, &*jti, "sha256"] {
+                assert!(!shown.contains(secret), "{secret}: {shown}");
+            }
+            assert!(claims["wg_ends_with"].is_string(), "{shown}");
+            // Any replica with the identifier key can read it.
+            assert_eq!((status(&a, &ours), status(&b, &ours)), (200, 200), "{what}");
+            match what {
+                "sub" => told(&a, &of_customer(&key, &sub)),
+                "sid" => told(&a, &of_session(&key, &sid, Some(&sub))),
+                _ => drop(a.post("/auth/logout").customer(&theirs).send().expect(204, "")),
+            }
+            eventually(what, || status(&a, &ours) == 401 && status(&b, &ours) == 401);
+        }
+    }
+}

@@ -123,6 +123,9 @@ fn no_token_is_good_both_as_a_customers_and_as_a_clients() {
         let line = refused(&gateway, &gateway.get("/me/x").customer(&system), "customer_token_type");
         assert!(line.get("customer").is_none_or(Value::is_null), "it stands for no customer: {line}");
         let line = refused(&gateway, &gateway.get("/system/x").bearer(&customer), "client_token_type");
+        // Not even where it has no claim that could name a client.
+        let unnamed = token_with(&key, "one", PROVIDER, "ann", |_| {});
+        refused(&gateway, &gateway.get("/system/x").bearer(&unnamed), "client_token_type");
         assert!(line.get("client").is_none_or(Value::is_null), "{line}");
     }
     assert_eq!(backend.requests().len(), 4);

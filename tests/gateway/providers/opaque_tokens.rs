@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::forward_auth::decisions::{asked_with, plainly, question};
 use crate::harness::identity_provider::{IdentityProvider, token};
 use crate::harness::keys::{TokenKey, base64, decode, now};
+use crate::harness::login_page::{OpenForm, code, query, with_codes};
 use crate::harness::*;
 use crate::websocket::tunnel;
 
@@ -672,4 +673,66 @@ fn opaque_system_tokens_open_routes_that_require_a_client_and_stand_for_no_custo
     both.header("Content-Type", "application/json").send().ok();
     endpoint.otherwise(Reply::Close);
     assert_eq!(refused("nobody-can-say"), (503, "client_token_introspection".to_owned()));
+}
+
+/// An exchange of this token by a client.
+fn exchange(gateway: &Gateway, token: &str) -> Request {
+    gateway.post("/oauth/access_token").form(&format!(
+        "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&client_id={}&client_secret={}&subject_token={token}\
+         &subject_token_type=urn:ietf:params:oauth:token-type:access_token",
+        CLIENT.name, CLIENT.secret
+    ))
+}
+
+#[test]
+fn the_token_for_an_opaque_one_lives_as_long_as_that_and_not_as_the_answer_about_it() {
+    for cache in ["0s", "10s", "60s"] {
+        let endpoint = Endpoint::start();
+        let mut entry = entry(&endpoint);
+        entry["introspection"]["cache"] = json!(cache);
+        let (_backend, gateway) = world_with(|config| asking(config, &[entry]));
+        let ends = now() + 100;
+        endpoint.knows("long", "ann", &no_more());
+        endpoint.knows("short", "ann", &json!({"exp": ends}));
+        endpoint.knows("over", "ann", &json!({"exp": now() - 5}));
+        let given = exchange(&gateway, "long").send().ok().json();
+        assert_eq!(given["expires_in"], "300", "{cache}");
+        let given = exchange(&gateway, "short").send().ok().json();
+        let given = given["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(decode(&given).1["exp"], ends, "{cache}");
+        assert_eq!(status(&gateway, &given), 200);
+        let answer = exchange(&gateway, "over").send();
+        assert_eq!((answer.status, answer.text().contains("has expired")), (400, true), "{}", answer.text());
+    }
+}
+
+#[test]
+fn an_exchange_while_the_issuer_cannot_be_asked_does_not_say_that_the_token_is_bad() {
+    let endpoint = Endpoint::start();
+    let (_backend, gateway) = gateway_with(&endpoint, |config| config);
+    endpoint.otherwise(Reply::Close);
+    let answer = exchange(&gateway, "opaque").send();
+    let said = answer.json();
+    assert_eq!((answer.status, &said["error"]), (503, &json!("temporarily_unavailable")));
+    assert_eq!(said["error_description"], "The issuer's keys, or its answer, are unavailable; retry later.");
+    endpoint.otherwise(Reply::Json(200, json!({"active": false})));
+    let answer = exchange(&gateway, "another").send();
+    assert_eq!((answer.status, answer.text().contains("not a valid token")), (400, true), "{}", answer.text());
+}
+
+#[test]
+fn codes_and_forms_and_cookies_of_the_login_page_are_shown_to_no_issuer() {
+    let endpoint = Endpoint::start();
+    let (_backend, gateway) = gateway_with(&endpoint, with_codes);
+    let (code, form) = (code(&gateway, &query(), ALICE), OpenForm::open(&gateway, &query()));
+    let cookie = form.cookie.split_once('=').unwrap().1;
+    for secret in [&*code, &form.sealed, cookie, "wgp_x"] {
+        assert_eq!(answered(&gateway, secret), (401, "customer_token_malformed".to_owned()));
+        let answer = exchange(&gateway, secret).send();
+        assert_eq!(answer.status, 400, "{}", answer.text());
+    }
+    assert!(endpoint.asked().is_empty());
+    // Anything else is.
+    assert_eq!(status(&gateway, "wg-other"), 401);
+    assert_eq!(endpoint.asked_about("wg-other"), 1);
 }
