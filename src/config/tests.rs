@@ -3,6 +3,7 @@
 mod backends;
 mod direct_responses;
 mod gateway;
+mod issuer_help;
 mod many;
 mod meaning;
 mod renamed;

@@ -194,6 +194,7 @@ impl EnvironmentProxies {
 #[allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::*;
+    use crate::fetch::{ChosenBy, Fetcher};
 
     fn environment(variables: &[(&str, &str)]) -> EnvironmentProxies {
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
@@ -246,5 +247,28 @@ mod tests {
         let named = Proxy::parse("http://proxy:3128").unwrap().with_password("wick@corp", &Secret::new("p:w%"));
         assert_eq!(named, Ok(proxy));
         Proxy::parse("http://proxy:3128").unwrap().with_password("a:b", &Secret::new("x")).unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_does_not_answer_and_a_private_address_are_named() {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = silent.local_addr().unwrap().to_string();
+        let fetcher = Fetcher {
+            tls: Arc::new(tls),
+            plain: false,
+            private: false,
+            proxies: Proxies::Fixed(Arc::new(Proxy::parse(&place).unwrap())),
+            timeout: std::time::Duration::from_millis(100),
+        };
+        let fault = fetcher.get("https://login.example.com/keys", ChosenBy::Us).await.unwrap_err();
+        assert_eq!(fault.to_string(), format!("no answer in time, through the proxy {place}"));
+        let direct = Fetcher { proxies: Proxies::Direct, ..fetcher };
+        let fault = direct.get("https://10.0.0.1/keys", ChosenBy::Them("login.example.com")).await.unwrap_err();
+        let text = fault.to_string();
+        assert!(text.starts_with("10.0.0.1 is an address of a private network, "), "{text}");
+        assert!(text.contains("danger_private_addresses"), "{text}");
     }
 }

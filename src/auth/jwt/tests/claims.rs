@@ -281,3 +281,20 @@ fn our_own_subject_may_be_as_long_as_an_identifier() {
     assert_eq!(verdict(customer::LONGEST_IDENTIFIER), Ok(()));
     assert_eq!(verdict(customer::LONGEST_IDENTIFIER + 1), Err(TokenFault::Subject));
 }
+
+#[test]
+fn the_answer_of_an_issuer_may_leave_out_its_name() {
+    let bench = Bench::new();
+    let verifier =
+        Verifier::trusted(ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW, ClaimPath::parse("sub"));
+    let asked = |claims: &Value| {
+        let claims = crate::auth::jwt::jws::Members::parse(claims.to_string().as_bytes()).unwrap();
+        verifier.verify_introspected(&claims, u64::MAX, NOW).map(|_| ())
+    };
+    assert_eq!(asked(&claims()), Ok(()));
+    assert_eq!(asked(&without(&claims(), "iss")), Ok(()));
+    assert_eq!(asked(&with(&claims(), "iss", json!(null))), Ok(()));
+    for other in [json!("https://other.example.com"), json!(""), json!(7), json!([ISSUER])] {
+        assert_eq!(asked(&with(&claims(), "iss", other.clone())), Err(TokenFault::Issuer), "{other}");
+    }
+}
