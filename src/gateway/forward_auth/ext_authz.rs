@@ -67,7 +67,7 @@ impl Gateway {
         }
         let response = match judged {
             Ok(verdict) => passed(verdict, &fields),
-            Err(refused) => denied(&refused, fields, &call.policy, &mut exchange.record),
+            Err(refused) => denied(&refused, fields, call.policy, &mut exchange.record),
         };
         Ok(framed(&response))
     }

@@ -104,9 +104,9 @@ fn a_challenge_asks_for_proofs_where_the_route_does() {
     const ALGORITHMS: &str = r#"algs="ES256 ES384 EdDSA PS256 RS256""#;
     let (missing, invalid) = (format!("DPoP {ALGORITHMS}"), format!(r#"DPoP error="invalid_token", {ALGORITHMS}"#));
     const INVALID: &str = r#"Bearer error="invalid_token""#;
-    assert_eq!(challenges("required", None), [missing.clone()]);
+    assert_eq!(challenges("required", None), std::slice::from_ref(&missing));
     for scheme in ["Bearer", "DPoP"] {
-        assert_eq!(challenges("required", Some(&format!("{scheme} a.b.c"))), [invalid.clone()]);
+        assert_eq!(challenges("required", Some(&format!("{scheme} a.b.c"))), std::slice::from_ref(&invalid));
     }
     assert_eq!(challenges("optional", None), ["Bearer".to_owned(), missing]);
     assert_eq!(challenges("optional", Some("Bearer a.b.c")), [INVALID.to_owned(), invalid]);
