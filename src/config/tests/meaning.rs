@@ -230,7 +230,7 @@ fn a_digest_of_what_anybody_guesses_is_refused() {
     assert_said(
         MAXIMAL,
         &[
-            (HEADER_DIGEST, PASSWORD, "clients[0].header_secrets[0]", "wicketgate new header-secret"),
+            (HEADER_DIGEST, PASSWORD, "clients[0].header_secrets[0]", "anybody guesses"),
             (HEADER_DIGEST, LINE, "clients[0].header_secrets[0]", "anybody guesses"),
         ],
     );
