@@ -315,7 +315,7 @@ impl Authenticator {
         let number = given_for.and_then(|iss| self.trusted.find(iss)).map_or(number, |issuer| issuer.number);
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token).ended_with(ends_with);
         let inspection = Inspection { now, revocations, accounts, told, known };
-        let issuer = verifier.issuer();
+        // The spelling that the token itself has.
         self.of_customer(CustomerToken { customer, claims, marks, issuer, number, delegate }, inspection)
     }
 

@@ -265,7 +265,7 @@ impl Response {
         match status {
             // An OAuth endpoint asks only those for credentials who sent some in `Authorization` (RFC 6749 section 5.2).
             401 if !self.text().starts_with(r#"{"error":"invalid_client""#) => {
-                assert!(self.header("WWW-Authenticate").is_some(), "a 401 without WWW-Authenticate: {:?}", self.lines)
+                assert!(!self.all("WWW-Authenticate").is_empty(), "a 401 without WWW-Authenticate: {:?}", self.lines)
             }
             429 => assert!(self.retry_after() >= 1),
             _ => {}
