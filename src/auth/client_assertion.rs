@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::jwt::remote_jwks::PublishedKeys;
-use super::jwt::{Compact, Keys, Verifier};
+use super::jwt::{Compact, Keys, Verifier, verified_patiently};
 use crate::refusal::TokenFault;
 use crate::state::replay::OnceId;
 use crate::state::session::digest_of;
@@ -47,16 +47,7 @@ impl Assertions {
     /// # Errors
     /// The first thing that is wrong; [`TokenFault::NoKeys`] where nobody knows.
     pub async fn verify(&self, assertion: &Compact<'_>, now: u64) -> Result<Assertion, TokenFault> {
-        let found = self.check(assertion, now);
-        let Some(published) = self.published() else { return found };
-        let found = match found {
-            Err(fault) if published.may_learn(fault) => {
-                published.ask().await;
-                self.check(assertion, now)
-            }
-            found => found,
-        };
-        found.map_err(|fault| published.judged(fault))
+        verified_patiently(self.published(), || self.check(assertion, now)).await
     }
 
     fn check(&self, assertion: &Compact<'_>, now: u64) -> Result<Assertion, TokenFault> {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Authenticator;
-use super::jwt::{Claims, Compact, Verifier};
+use super::jwt::{Compact, verified_patiently};
 use super::requirements::IssuerNumber;
 use super::trusted_issuer::TrustedIssuer;
 use crate::customer::Identifier;
@@ -44,7 +44,7 @@ impl Authenticator {
         let iss = compact.issuer().filter(|iss| terms.named.is_none_or(|named| named == *iss));
         let issuer = iss.and_then(|iss| self.numbered(iss, terms.issuer)).ok_or(TokenFault::Issuer)?;
         let verifier = issuer.verifier.clone().of_id_tokens(terms.client_id);
-        let claims = verified(&verifier, &compact, now).await?;
+        let claims = verified_patiently(verifier.published(), || verifier.verify(&compact, now)).await?;
         if claims.issued_at.is_none() {
             return Err(TokenFault::Malformed);
         }
@@ -68,17 +68,4 @@ impl Authenticator {
     fn numbered(&self, iss: &str, number: IssuerNumber) -> Option<&TrustedIssuer> {
         self.trusted.find(iss).filter(|issuer| issuer.number == number && issuer.customers)
     }
-}
-
-async fn verified(verifier: &Verifier, token: &Compact<'_>, now: u64) -> Result<Claims, TokenFault> {
-    let found = verifier.verify(token, now);
-    let Some(published) = verifier.published() else { return found };
-    let found = match found {
-        Err(fault) if published.may_learn(fault) => {
-            published.ask().await;
-            verifier.verify(token, now)
-        }
-        found => found,
-    };
-    found.map_err(|fault| published.judged(fault))
 }

@@ -24,6 +24,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 pub use self::keys::Keys;
+pub(in crate::auth) use self::keys::verified_patiently;
 use crate::refusal::TokenFault;
 use crate::state::account_stamp::AccountStamp;
 use crate::state::session::SessionDigest;

@@ -7,8 +7,8 @@ mod subject_identifier;
 use serde_json::Value;
 
 use super::Authenticator;
-use super::jwt::Compact;
 use super::jwt::security_event::{EventVerifier, RECENT, SecurityEvent};
+use super::jwt::{Compact, verified_patiently};
 use super::trusted_issuer::{ProviderEvents, TrustedIssuer};
 use crate::customer::Identifier;
 use crate::refusal::TokenFault;
@@ -71,7 +71,7 @@ impl Authenticator {
         let compact = Compact::parse(token)?;
         let (issuer, events) = self.teller(&compact)?;
         let verifier = events.logout.as_ref().ok_or(TokenFault::Issuer)?;
-        let event = verified(verifier, &compact, now).await?;
+        let event = verified_patiently(verifier.published(), || verifier.verify(&compact, now)).await?;
         let mut told = Told { auth: self, issuer, events, ended: Vec::new() };
         told.session_or_customer(event.session.as_deref(), event.subject.as_deref())?;
         Ok(told.event(verifier, &event, false))
@@ -95,7 +95,7 @@ impl Authenticator {
         if events.authorization.as_ref().is_some_and(|secret| !is_same(secret, authorization)) {
             return Err(TokenFault::UnknownClient);
         }
-        let event = verified(verifier, &compact, now).await?;
+        let event = verified_patiently(verifier.published(), || verifier.verify(&compact, now)).await?;
         let mut told = Told { auth: self, issuer, events, ended: Vec::new() };
         for (kind, content) in &event.events {
             let kind = kind.as_str();
@@ -112,19 +112,6 @@ impl Authenticator {
         let issuer = token.issuer().and_then(|issuer| self.trusted.find(issuer)).ok_or(TokenFault::Issuer)?;
         Ok((issuer, issuer.events.as_deref().ok_or(TokenFault::Issuer)?))
     }
-}
-
-async fn verified(verifier: &EventVerifier, token: &Compact<'_>, now: u64) -> Result<SecurityEvent, TokenFault> {
-    let found = verifier.verify(token, now);
-    let Some(published) = verifier.published() else { return found };
-    let found = match found {
-        Err(fault) if published.may_learn(fault) => {
-            published.ask().await;
-            verifier.verify(token, now)
-        }
-        found => found,
-    };
-    found.map_err(|fault| published.judged(fault))
 }
 
 /// Whether a field is the transmitter's, alone or after `Bearer`.

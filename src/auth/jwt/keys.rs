@@ -33,3 +33,24 @@ impl Keys {
         }
     }
 }
+
+/// Verifies by keys that may be fetched, outside of a route: once more after a fetch that can cure the fault, for which it
+/// waits up to a second.
+///
+/// # Errors
+/// The fault; [`TokenFault::NoKeys`] where nobody knows.
+pub(in crate::auth) async fn verified_patiently<T>(
+    published: Option<&Arc<PublishedKeys>>,
+    verify: impl Fn() -> Result<T, TokenFault>,
+) -> Result<T, TokenFault> {
+    let found = verify();
+    let Some(published) = published else { return found };
+    let found = match found {
+        Err(fault) if published.may_learn(fault) => {
+            published.ask().await;
+            verify()
+        }
+        found => found,
+    };
+    found.map_err(|fault| published.judged(fault))
+}
