@@ -2,19 +2,27 @@
 
 mod admin_client;
 mod attempts;
+mod audit;
 mod check;
+mod completions;
 mod demo;
+mod doctor;
+mod explain;
 mod id;
 mod keys;
 mod listing;
 mod new;
+mod openapi;
 mod password;
+mod plan;
+mod readiness;
 mod replicas;
 mod revoke;
 mod rotate;
 mod run;
 mod sessions;
 mod state;
+mod top;
 mod yaml_edit;
 
 use std::io::Write as _;
@@ -77,6 +85,30 @@ enum Command {
     /// Back up the state to a file, restore it, or move it to Redis and back.
     #[command(subcommand, after_help = state::EXAMPLE)]
     State(state::StateCommand),
+    /// Explain a refusal, or what would happen to a request: each check with what it wanted and what it saw.
+    #[command(after_help = explain::EXAMPLE)]
+    Explain(explain::Explain),
+    /// Show what a new gateway.yaml would do to callers, before it is in force.
+    #[command(after_help = plan::EXAMPLE)]
+    Plan(plan::Preview),
+    /// List who would be refused on routes that observe, by client, route and refusal.
+    #[command(after_help = readiness::EXAMPLE)]
+    Readiness(readiness::ReadinessCommand),
+    /// Call a deployed gateway from outside as ASAPP does, and report what is wrong.
+    #[command(after_help = doctor::EXAMPLE)]
+    Doctor(doctor::Doctor),
+    /// Show requests, refusals, backends and sessions of the running gateway in the terminal.
+    #[command(after_help = top::EXAMPLE)]
+    Top(top::Top),
+    /// Verify the audit log.
+    #[command(after_help = audit::EXAMPLE)]
+    Audit(audit::AuditCommand),
+    /// Print an OpenAPI 3.1 document of what the gateway serves and protects.
+    #[command(after_help = openapi::EXAMPLE)]
+    Openapi(openapi::OpenApiCommand),
+    /// Print the completions of a shell.
+    #[command(after_help = completions::EXAMPLE)]
+    Completions(completions::Completions),
 }
 
 #[derive(Debug, Args)]
@@ -103,10 +135,23 @@ pub fn main() -> ExitCode {
         Command::Attempts(what) => attempts::attempts(&what),
         Command::Revoke(what) => revoke::revoke(&what),
         Command::State(what) => state::state(&what),
+        Command::Explain(what) => return exit(explain::explain(&what)),
+        Command::Plan(what) => return exit(plan::plan(&what)),
+        Command::Readiness(what) => return exit(readiness::readiness(&what)),
+        Command::Doctor(what) => return exit(doctor::doctor(&what)),
+        Command::Top(what) => return exit(top::top(&what)),
+        Command::Audit(what) => return exit(audit::audit(&what)),
+        Command::Openapi(what) => return exit(openapi::openapi(&what)),
+        Command::Completions(what) => return exit(completions::completions(&what)),
     };
+    exit(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+/// The exit code of a command; what went wrong is said.
+fn exit(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     crate::process_log::flush();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE

@@ -91,7 +91,11 @@ pub(crate) type Answer = Response<ResponseBody>;
 impl Gateway {
     /// Creates the gateway of a new worker.
     pub(crate) fn new(shared: Arc<Shared>, log: Option<AccessLogWriter>) -> Self {
-        let telemetry = Rc::new(Telemetry { worker_metrics: shared.metrics.worker(), log: AccessLog::new(log) });
+        let telemetry = Rc::new(Telemetry {
+            worker_metrics: shared.metrics.worker(),
+            log: AccessLog::new(log),
+            refusals: Arc::clone(&shared.refusals),
+        });
         let current =
             Current { generation: shared.lasting.generation.load(Ordering::Acquire), policy: shared.policy() };
         Self {

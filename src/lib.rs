@@ -42,6 +42,7 @@
 //! | 1 | [`directory`] | a directory that verifies passwords by LDAP |
 //! | 1 | [`body_stream`] | request and response bodies on their way: size limits, timeouts, trailers |
 //! | 0 | [`refusal`] | the closed set of reasons for a refusal, as in log, metrics and docs |
+//! | 0 | [`explanation`] | explanation of one decision: each check, what it wanted and saw |
 //! | 0 | [`metrics`] | Prometheus metrics: counters, gauges, histogram buckets |
 //! | 0 | [`fields`] | HTTP header field names: hop-by-hop, identity claims, spellings |
 //! | 0 | [`secret`] | values that cannot be printed; shapes of secrets |
@@ -260,6 +261,7 @@ pub mod config;
 pub mod customer;
 pub mod directory;
 pub mod dns;
+pub mod explanation;
 pub mod fetch;
 pub mod field_template;
 pub mod fields;

@@ -10,6 +10,7 @@ use super::endpoints::client_authentication::VerifiedSecrets;
 use super::endpoints::fair_queue::FairQueue;
 use super::endpoints::password_hashing::PasswordHashing;
 use super::memory::Memory;
+use super::observe::recent_refusals::RecentRefusals;
 use super::rate_limit::RateLimits;
 use super::{endpoints, forward_auth};
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Logins, revocations and failed attempts.
     pub state: State,
+    /// The most recent refusals.
+    pub refusals: Arc<RecentRefusals>,
     /// The threads that hash passwords, and their queue.
     pub hashing: PasswordHashing,
     /// Pools, keys and accounts that outlive a policy.
@@ -71,6 +74,7 @@ impl Shared {
             earlier: Mutex::default(),
             metrics,
             state,
+            refusals: Arc::default(),
             hashing,
             lasting,
             memory: Memory::default(),

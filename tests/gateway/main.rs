@@ -44,8 +44,11 @@ mod backend {
 /// Commands other than `check` and `state`.
 mod cli {
     mod commands;
+    mod completions;
     mod demo;
+    mod doctor;
     mod file_writes;
+    mod plan;
     mod version;
 }
 
@@ -58,6 +61,7 @@ mod config {
     mod hanging_disk;
     mod kubernetes;
     mod reload;
+    mod reload_guard;
     mod reload_under_load;
     mod systemd_credentials;
 }
@@ -80,6 +84,8 @@ mod http {
     mod headers;
     mod intermediary;
     mod keep_alive;
+    mod openapi;
+    mod openapi_validation;
     mod path_case_and_encoding;
     mod paths;
     mod rejected_bodies;
@@ -204,11 +210,20 @@ mod oauth {
 /// Metrics, access log, messages of refusals, the admin listener.
 mod observability {
     mod access_log;
+    mod access_log_files;
     mod admin_listener;
+    mod audit;
     mod blocked_log_output;
+    mod explain;
     mod metrics;
+    mod prometheus;
+    mod readiness;
     mod refusal_messages;
+    mod refusal_words;
     mod secrets;
+    mod status_page;
+    mod telemetry;
+    mod terminal_view;
 }
 
 /// Identity providers as they are: their keys, tokens, metadata, outages.

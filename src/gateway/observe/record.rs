@@ -9,11 +9,13 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use time::OffsetDateTime;
 
 use super::access_log::AccessLog;
+use super::recent_refusals::{RecentRefusal, RecentRefusals};
 use crate::auth::attribution::Attribution;
 use crate::backend::Permit;
 use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Progress;
 use crate::customer::Identifier;
+use crate::explanation::Explanation;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::ClientAddress;
 use crate::gateway::connection::taken_head::TakenHead;
@@ -30,6 +32,7 @@ const CALLER_LEFT: u16 = 499;
 pub(crate) struct Telemetry {
     pub(crate) worker_metrics: Arc<WorkerMetrics>,
     pub(crate) log: AccessLog,
+    pub(crate) refusals: Arc<RecentRefusals>,
 }
 
 /// The record of a request; counted and logged when dropped.
@@ -58,6 +61,8 @@ pub(crate) struct Record {
     pub(crate) refusal: Option<Refusal>,
     /// The refusal that an observing route did not carry out.
     pub(crate) observed: Option<Refusal>,
+    /// The explanation of its refusal, where one was made.
+    pub(crate) explanation: Option<Arc<Explanation>>,
     /// The identities of the presented credentials. A client that asks for a token and has not authenticated itself is
     /// the one of gateway.yaml that it claims to be.
     pub(crate) known: Attribution,
@@ -115,6 +120,7 @@ impl Record {
             decided: None,
             refusal: None,
             observed: None,
+            explanation: None,
             known: Attribution::default(),
             attempt: None,
             path: None,
@@ -176,6 +182,26 @@ impl Record {
         self.request_id.to_str().unwrap_or_default()
     }
 
+    /// Its entry among the recent refusals.
+    fn recent_refusal(&mut self, refusal: Refusal) -> RecentRefusal {
+        let time = self.time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        RecentRefusal {
+            request_id: self.id().to_owned(),
+            time_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+            route: Arc::clone(&self.route),
+            method: self.method,
+            status: self.status,
+            refusal: refusal.as_str(),
+            code: error::row(refusal).code,
+            observed: self.refusal.is_none(),
+            client_address: self.source.address_text().to_owned(),
+            client: self.known.client.clone(),
+            api_key: self.known.api_key.clone(),
+            customer: self.known.customer.as_ref().map(|customer| customer.as_str().to_owned()),
+            explanation: self.explanation.take(),
+        }
+    }
+
     fn write(&self, line: &mut Vec<u8>, duration: Duration) {
         line.extend_from_slice(b"{\"time\":\"");
         timestamp(line, self.time);
@@ -229,6 +255,10 @@ impl Drop for Record {
             self.telemetry.worker_metrics.observed(&self.route, observed.as_str());
         }
         self.telemetry.worker_metrics.request_ended(key, duration);
+        if let Some(word) = self.refusal.or(self.observed) {
+            let explained = self.recent_refusal(word);
+            self.telemetry.refusals.note(explained);
+        }
         if self.telemetry.log.is_on() {
             self.telemetry.log.line(|line| self.write(line, duration));
         }

@@ -1,0 +1,22 @@
+//! `wicketgate audit`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::ConfigFile;
+
+pub(super) const EXAMPLE: &str = "Example:\n  wicketgate audit verify --config gateway.yaml";
+
+#[derive(Debug, Args)]
+pub(super) struct AuditCommand {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Not there yet.
+#[expect(clippy::unnecessary_wraps, reason = "filled in on a branch")]
+pub(super) fn audit(what: &AuditCommand) -> anyhow::Result<ExitCode> {
+    let _ = &what.file;
+    Ok(ExitCode::FAILURE)
+}
