@@ -96,7 +96,7 @@ enum Command {
     Readiness(readiness::ReadinessCommand),
     /// Call a deployed gateway from outside as ASAPP does, and report what is wrong.
     #[command(after_help = doctor::EXAMPLE)]
-    Doctor(doctor::Doctor),
+    Doctor(Box<doctor::Doctor>),
     /// Show requests, refusals, backends and sessions of the running gateway in the terminal.
     #[command(after_help = top::EXAMPLE)]
     Top(top::Top),
