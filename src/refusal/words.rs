@@ -34,6 +34,23 @@ macro_rules! closed_set {
 }
 
 impl Refusal {
+    /// True if a server of the company is the cause: the access log then says what it did.
+    pub fn is_of_backend(self) -> bool {
+        matches!(
+            self,
+            Self::BackendConnect
+                | Self::BackendResponse
+                | Self::BackendTimeout
+                | Self::BackendUnavailable
+                | Self::BackendOverload
+                | Self::BackendCredential
+                | Self::BackendToken
+                | Self::ResponseNotJson
+                | Self::ResponseTooLarge
+                | Self::LoginBackend
+        )
+    }
+
     /// The refusal of this word; `None` for one that is not in the set.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|refusal| refusal.as_str() == word)
