@@ -5,7 +5,7 @@ pub(crate) mod balance;
 mod clock;
 mod connection;
 pub mod endpoints;
-mod fault;
+pub(crate) mod fault;
 pub mod pool;
 pub mod proxy_protocol;
 pub mod token;

@@ -1,8 +1,12 @@
 //! Refusals: the closed set of reasons why a request is refused.
 //!
-//! The same word stands in the access log, the metric label and the documentation. The caller sees only the code
+//! The same word stands in the access log, the metric label, explanations and docs/refusals.md, which is generated from
+//! this set (`words`) and its texts (`catalogue`). The caller sees only the code
 //! of the word's row (`gateway::error`), which several words share where telling them apart would
 //! help an attacker.
+
+mod catalogue;
+mod words;
 
 /// Faults of a signed token (RFC 7519, RFC 8725).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -299,152 +303,5 @@ pub enum Refusal {
     Internal,
 }
 
-macro_rules! token_word {
-    ($prefix:literal, $fault:expr) => {
-        match $fault {
-            TokenFault::Missing => concat!($prefix, "_missing"),
-            TokenFault::TooLong => concat!($prefix, "_too_long"),
-            TokenFault::Malformed => concat!($prefix, "_malformed"),
-            TokenFault::HeaderNotAllowed => concat!($prefix, "_header_not_allowed"),
-            TokenFault::Algorithm => concat!($prefix, "_algorithm"),
-            TokenFault::Type => concat!($prefix, "_type"),
-            TokenFault::Issuer => concat!($prefix, "_issuer"),
-            TokenFault::UnknownKey => concat!($prefix, "_unknown_key"),
-            TokenFault::Signature => concat!($prefix, "_signature"),
-            TokenFault::Expired => concat!($prefix, "_expired"),
-            TokenFault::NotYetValid => concat!($prefix, "_not_yet_valid"),
-            TokenFault::Audience => concat!($prefix, "_audience"),
-            TokenFault::Subject => concat!($prefix, "_subject"),
-            TokenFault::UnknownClient => concat!($prefix, "_unknown_client"),
-            TokenFault::Revoked => concat!($prefix, "_revoked"),
-            TokenFault::Lifetime => concat!($prefix, "_lifetime"),
-            TokenFault::Claim => concat!($prefix, "_claim"),
-            TokenFault::NoKeys => concat!($prefix, "_no_keys"),
-            TokenFault::Used => concat!($prefix, "_used"),
-            TokenFault::Binding => concat!($prefix, "_binding"),
-            TokenFault::Account => concat!($prefix, "_account"),
-            TokenFault::Actor => concat!($prefix, "_actor"),
-            TokenFault::Inactive => concat!($prefix, "_inactive"),
-            TokenFault::Introspection => concat!($prefix, "_introspection"),
-        }
-    };
-}
-
-impl Refusal {
-    /// Word of logs, metrics and documentation: snake case, unique.
-    #[expect(clippy::too_many_lines, reason = "a flat table")]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AddressNotAllowed => "address_not_allowed",
-            Self::ClientCertificate => "client_certificate",
-            Self::OtherCertificate => "other_certificate",
-            Self::TokenCertificate => "token_certificate",
-            Self::Dpop(DpopFault::Missing) => "dpop_missing",
-            Self::Dpop(DpopFault::Malformed) => "dpop_malformed",
-            Self::Dpop(DpopFault::Type) => "dpop_type",
-            Self::Dpop(DpopFault::Algorithm) => "dpop_algorithm",
-            Self::Dpop(DpopFault::Signature) => "dpop_signature",
-            Self::Dpop(DpopFault::Method) => "dpop_method",
-            Self::Dpop(DpopFault::Target) => "dpop_target",
-            Self::Dpop(DpopFault::Time) => "dpop_time",
-            Self::Dpop(DpopFault::Token) => "dpop_token",
-            Self::Dpop(DpopFault::Key) => "dpop_key",
-            Self::Dpop(DpopFault::Used) => "dpop_used",
-            Self::Dpop(DpopFault::Scheme) => "dpop_scheme",
-            Self::Dpop(DpopFault::Unbound) => "dpop_unbound",
-            Self::Misdirected => "misdirected",
-            Self::HostNotServed => "host_not_served",
-            Self::MalformedRequest => "malformed_request",
-            Self::Host => "host",
-            Self::ForwardedFor => "forwarded_for",
-            Self::PlainHttp => "plain_http",
-            Self::AmbiguousPath => "ambiguous_path",
-            Self::AmbiguousRoute => "ambiguous_route",
-            Self::MalformedBody => "malformed_body",
-            Self::BodyTimeout => "body_timeout",
-            Self::HeadTooLarge => "head_too_large",
-            Self::TargetTooLong => "target_too_long",
-            Self::BodyTooLarge => "body_too_large",
-            Self::Expectation => "expectation",
-            Self::WebsocketHandshake => "websocket_handshake",
-            Self::WebsocketVersion => "websocket_version",
-            Self::WebsocketShare => "websocket_share",
-            Self::UploadShare => "upload_share",
-            Self::ReplayShare => "replay_share",
-            Self::ConnectNotAllowed => "connect_not_allowed",
-            Self::NoRoute => "no_route",
-            Self::Method => "method",
-            Self::CredentialRepeated => "credential_repeated",
-            Self::CredentialConflict => "credential_conflict",
-            Self::NoCredential => "no_credential",
-            Self::ApiKey(ApiKeyFault::Missing) => "api_key_missing",
-            Self::ApiKey(ApiKeyFault::Unknown) => "api_key_unknown",
-            Self::ApiKey(ApiKeyFault::Route) => "api_key_route",
-            Self::ApiKey(ApiKeyFault::Client) => "api_key_client",
-            Self::ApiKey(ApiKeyFault::Revoked) => "api_key_revoked",
-            Self::ApiKey(ApiKeyFault::Expired) => "api_key_expired",
-            Self::ApiKey(ApiKeyFault::Address) => "api_key_address",
-            Self::ClientToken(fault) => token_word!("client_token", fault),
-            Self::CustomerToken(fault) => token_word!("customer_token", fault),
-            Self::Session(SessionFault::Forged) => "session_forged",
-            Self::Session(SessionFault::Unknown) => "session_unknown",
-            Self::Session(SessionFault::Expired) => "session_expired",
-            Self::Session(SessionFault::Account) => "session_account",
-            Self::Scope => "scope",
-            Self::CrossSite => "cross_site",
-            Self::IdentifierMismatch => "identifier_mismatch",
-            Self::BadForwardedRequest => "bad_forwarded_request",
-            Self::NeedsBody => "needs_body",
-            Self::ContentType => "content_type",
-            Self::Json => "json",
-            Self::RateLimited => "rate_limited",
-            Self::Quota => "quota",
-            Self::LoginUnknownUser => "login_unknown_user",
-            Self::LoginWrongPassword => "login_wrong_password",
-            Self::LoginRate => "login_rate",
-            Self::LoginLocked => "login_locked",
-            Self::ParameterMissing => "parameter_missing",
-            Self::ParameterRepeated => "parameter_repeated",
-            Self::ParameterNotSupported => "parameter_not_supported",
-            Self::SecretInQuery => "secret_in_query",
-            Self::GrantType => "grant_type",
-            Self::UnknownClient => "unknown_client",
-            Self::WrongClientSecret => "wrong_client_secret",
-            Self::ClientAssertion(fault) => token_word!("client_assertion", fault),
-            Self::SecurityEvent(fault) => token_word!("security_event", fault),
-            Self::ClientAuthentication => "client_authentication",
-            Self::UnauthorizedClient => "unauthorized_client",
-            Self::ClientAuthenticationMissing => "client_authentication_missing",
-            Self::ClientAuthenticationMalformed => "client_authentication_malformed",
-            Self::ScopeNotAllowed => "scope_not_allowed",
-            Self::ResourceNotAllowed => "resource_not_allowed",
-            Self::TokenRate => "token_rate",
-            Self::TokenLocked => "token_locked",
-            Self::RefreshToken => "refresh_token",
-            Self::RefreshTokenReused => "refresh_token_reused",
-            Self::AuthorizationRequest => "authorization_request",
-            Self::LoginForm => "login_form",
-            Self::AuthorizationCode => "authorization_code",
-            Self::AuthorizationCodeReused => "authorization_code_reused",
-            Self::CodeVerifier => "code_verifier",
-            Self::LoginBackend => "login_backend",
-            Self::HashQueue => "hash_queue",
-            Self::StateUnavailable => "state_unavailable",
-            Self::BackendConnect => "backend_connect",
-            Self::BackendResponse => "backend_response",
-            Self::ResponseNotJson => "response_not_json",
-            Self::ResponseTooLarge => "response_too_large",
-            Self::BackendCredential => "backend_credential",
-            Self::BackendToken => "backend_token",
-            Self::BackendTimeout => "backend_timeout",
-            Self::BackendOverload => "backend_overload",
-            Self::BackendUnavailable => "backend_unavailable",
-            Self::Memory => "memory",
-            Self::RequestBuffer => "request_buffer",
-            Self::Internal => "internal",
-        }
-    }
-}
-
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

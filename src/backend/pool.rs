@@ -26,7 +26,7 @@ use hyper::body::Incoming;
 
 use super::balance::{next_random, random_of};
 use super::endpoints::servers::Servers;
-use super::fault::{Doing, ServerFault};
+use super::fault::{Doing, FaultNote, ServerFault};
 use super::{Backend, Failure, SentHost};
 use crate::body_stream::{Pace, Progress, RequestBody};
 use attempt::{Way, attempt, doing, upload_of};
@@ -65,6 +65,17 @@ pub struct SendOptions<'a> {
     pub begun: &'a Cell<Instant>,
     /// Request id, for the log.
     pub request_id: &'a HeaderValue,
+    /// What a server did that failed, for the access log.
+    pub fault: &'a FaultNote,
+}
+
+impl SendOptions<'_> {
+    /// Logs what a server did, and keeps it for the access log.
+    fn note_fault(&self, endpoint: &WorkerEndpoint, fault: &ServerFault) {
+        let standing = &endpoint.server.standing;
+        self.fault.note(&standing.name, &fault.phrase);
+        standing.note_fault(fault, self.request_id);
+    }
 }
 
 /// Requests that may be sent a second time.
@@ -147,10 +158,7 @@ impl Pool {
         let sent = sent.await;
         if let (Err(Failure::Timeout), Some(endpoint)) = (&sent, way.asked.take()) {
             backend.servers.failed(&endpoint.server, Failure::Timeout.as_str());
-            endpoint
-                .server
-                .standing
-                .note_fault(&late(backend, &endpoint, upload.as_deref(), patience.head), options.request_id);
+            options.note_fault(&endpoint, &late(backend, &endpoint, upload.as_deref(), patience.head));
         }
         // It was the caller whose request broke off.
         let is_callers_fault = upload.is_some_and(|upload| upload.fault().is_some());
@@ -161,10 +169,10 @@ impl Pool {
             Err(failure) => backend.failed(*failure, options.begun.get()),
         }
         // What broke on a connection that was idle before is said where nothing better came of it.
-        if let (Err(Failure::Broken | Failure::Malformed), Some((endpoint, fault))) = (&sent, way.unsaid.take())
+        if let (Err(Failure::Broken | Failure::Malformed), Some(unsaid)) = (&sent, way.unsaid.take())
             && !is_callers_fault
         {
-            endpoint.server.standing.note_fault(&fault, options.request_id);
+            options.note_fault(&unsaid.0, &unsaid.1);
         }
         let (response, lease) = sent?;
         let server = &lease.visit.endpoint().server;
@@ -236,7 +244,7 @@ impl Pool {
             if attempt.refused {
                 count += 1;
             } else if !says_nothing {
-                attempt.note_fault(backend, endpoint, options.request_id);
+                attempt.note_fault(backend, endpoint, &options);
                 // Nothing was sent where the request is still here.
                 count += usize::from(request.is_none());
                 if request.is_some() || endpoints.count() > 1 {
@@ -244,7 +252,7 @@ impl Pool {
                 }
             }
             if says_nothing {
-                way.unsaid.set(Some((Rc::clone(endpoint), attempt.fault)));
+                way.unsaid.set(Some(Box::new((Rc::clone(endpoint), attempt.fault))));
             }
             if count >= MAX_SENT {
                 return Err(last);
@@ -286,8 +294,10 @@ impl Pool {
 /// Timeout, with the phase in which it ran out.
 fn late(backend: &Backend, endpoint: &WorkerEndpoint, upload: Option<&Progress>, time: Duration) -> ServerFault {
     let doing = doing(upload);
-    let what =
-        if doing == Doing::Write { "nothing more of the request was taken" } else { "no head of an answer came" };
+    let (what, phrase) = match doing {
+        Doing::Write => ("nothing more of the request was taken", "took nothing more of the request"),
+        _ => ("no head of an answer came", "no response head"),
+    };
     let is_unlimited = backend.max_connections == usize::MAX && !backend.servers.speak_http2();
     let hint = if doing == Doing::ReadHead && is_unlimited && endpoint.idle.is_one_of_several() {
         "; where the server serves one connection at a time, `max_connections: 1` and a `queue` help"
@@ -295,7 +305,8 @@ fn late(backend: &Backend, endpoint: &WorkerEndpoint, upload: Option<&Progress>,
         ""
     };
     let seconds = time.as_secs_f64();
-    ServerFault::new(Failure::Timeout, doing, format_args!("timed out (timeout): {what} for {seconds} s{hint}"))
+    let reason = format_args!("timed out (timeout): {what} for {seconds} s{hint}");
+    ServerFault::new(Failure::Timeout, doing, reason, format!("{phrase} within {seconds}s"))
 }
 
 fn avoided(request: &Option<Request<RequestBody>>) -> Option<u64> {

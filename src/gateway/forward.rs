@@ -27,9 +27,10 @@ use super::websocket::tunnel::Agreed;
 use super::{Answer, Gateway, identifier};
 use crate::auth::Caller;
 use crate::backend::admission::circuit_breaker::Try;
+use crate::backend::fault::FaultNote;
 use crate::backend::pool::response_body::AnswerBody;
 use crate::backend::pool::{Deadlines, Repeat, SendOptions};
-use crate::backend::{Failure, NoToken, Permit};
+use crate::backend::{Backend, Failure, NoToken, Permit};
 use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::Retry;
 use crate::customer::Identifier;
@@ -55,8 +56,10 @@ impl Gateway {
         // How long a caller takes with its body says nothing about the backend.
         let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
         let try_by = if is_at_hand { Try::Complete } else { Try::Upload };
-        let permit =
-            route.backend.enter(try_by).await.map_err(|failure| self.failed(route, failure, &exchange.record))?;
+        let permit = route.backend.enter(try_by).await.map_err(|failure| {
+            note_no_entry(&route.backend, failure, &exchange.record.backend_fault);
+            self.failed(route, failure, &exchange.record)
+        })?;
         let sent = Instant::now();
         let begun = Cell::new(sent);
         let body = Pace { pause: route.backend.timeout, until: exchange.record.until };
@@ -67,6 +70,7 @@ impl Gateway {
             patience: Deadlines { now: sent, head: route.timeout, body },
             begun: &begun,
             request_id: &exchange.record.request_id,
+            fault: &exchange.record.backend_fault,
         };
         let outcome = match &route.retry_on {
             Some(rules) if repeat == Repeat::Once => {
@@ -97,7 +101,10 @@ impl Gateway {
     ) -> Result<(Request<RequestBody>, Repeat), Refused> {
         headers::prepare(&mut call, route, caller, exchange);
         if let Some(credential) = &route.backend.authorization {
-            credential.write(&mut call.parts.headers).map_err(|NoToken| Refusal::BackendToken)?;
+            credential.write(&mut call.parts.headers).map_err(|NoToken| {
+                exchange.record.backend_fault.note_backend("no access token from the OAuth server");
+                Refusal::BackendToken
+            })?;
         }
         let named = identifier::place(route, caller, &mut call, &mut exchange.record)?;
         backend_assertion::add(route, caller, named, &mut call)?;
@@ -165,6 +172,7 @@ impl Gateway {
             || (head.status == StatusCode::UNAUTHORIZED && !route.pass_unauthorized);
         if refused_us {
             self.worker_metrics().backend_failed(&route.backend.name, "credential");
+            record.backend_fault.note(content.server(), format_args!("{} from the backend", head.status.as_u16()));
             return Err(Refusal::BackendCredential.into());
         }
         headers::prepare_response(&mut head.headers, route, received, host);
@@ -184,6 +192,7 @@ impl Gateway {
     /// Logs and counts a malformed response.
     fn wrong(&self, route: &Route, server: &str, fault: AnswerFault, record: &Record) -> Refused {
         route.backend.log_bad_response(server, &record.request_id, &fault);
+        record.backend_fault.note(server, fault.phrase());
         self.failed(route, Failure::Malformed, record)
     }
 
@@ -193,6 +202,7 @@ impl Gateway {
             return call::refused(fault, route.body_limit);
         }
         self.worker_metrics().backend_failed(&route.backend.name, failure.as_str());
+        record.backend_fault.note_otherwise(failure.phrase());
         let refusal = match failure {
             Failure::Connect | Failure::Tls => Refusal::BackendConnect,
             Failure::Timeout => Refusal::BackendTimeout,
@@ -202,6 +212,14 @@ impl Gateway {
         };
         let retry_after = (failure == Failure::Unavailable).then(|| route.backend.retry_after());
         Refused { retry_after, ..refusal.into() }
+    }
+}
+
+/// Notes why a backend takes no request at present.
+fn note_no_entry(backend: &Backend, failure: Failure, note: &FaultNote) {
+    match failure {
+        Failure::Unavailable => note.note_backend("circuit breaker open"),
+        _ => note.note_backend(format_args!("limit of {} requests at once reached", backend.limit())),
     }
 }
 

@@ -1,10 +1,13 @@
 //! Errors of the HTTP library as the log gives them: with their causes, and with what the configuration can do about them.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::io;
 
+use crate::backend::Failure;
 use crate::backend::endpoints::http_options::{HttpOptions, ResponseFault};
+use crate::backend::fault::{Doing, ServerFault};
 
 /// Displays an error with its chain of sources, and with the key of the configuration that would accept it.
 pub(in crate::backend) struct Causes<'a> {
@@ -23,6 +26,20 @@ impl<'a> Causes<'a> {
     /// An error in the body of a response; `ends_by_close` is true if only the end of the TLS connection ends it.
     pub(in crate::backend) fn in_body(self, ends_by_close: bool) -> Self {
         Self { ends_by_close, ..self }
+    }
+
+    /// The failure of an attempt with these causes.
+    pub(in crate::backend) fn fault(&self, failure: Failure, doing: Doing) -> ServerFault {
+        ServerFault::new(failure, doing, self, self.phrase())
+    }
+
+    /// What the server did, in a phrase of ours.
+    pub(in crate::backend) fn phrase(&self) -> Cow<'static, str> {
+        let http = self.error.downcast_ref::<hyper::Error>();
+        if let Some(phrase) = http.and_then(of_head) {
+            return phrase.into();
+        }
+        std::iter::once(self.error).chain(self.sources()).find_map(of_cause).unwrap_or("connection broke".into())
     }
 
     fn sources(&self) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -77,6 +94,37 @@ impl<'a> Causes<'a> {
         let keys: Vec<String> = unset.map(|(fault, what)| format!("`tolerate: [{}]` {what}", fault.as_str())).collect();
         if keys.is_empty() { NO_KEY.to_owned() } else { keys.join(", ") }
     }
+}
+
+/// The phrase of an error in a response head.
+fn of_head(error: &hyper::Error) -> Option<&'static str> {
+    if error.is_parse_too_large() {
+        return Some("response head too large");
+    }
+    if error.is_parse_status() {
+        return Some("invalid status line");
+    }
+    if error.is_parse() {
+        return Some("invalid response head");
+    }
+    error.is_incomplete_message().then_some("closed without a response")
+}
+
+/// The phrase of an error of the connection.
+fn of_cause(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
+    if let Some(error) = error.downcast_ref::<h2::Error>() {
+        let reason = error.reason()?;
+        let what = if error.is_go_away() { "GOAWAY" } else { "stream reset" };
+        return Some(format!("HTTP/2 {what}: {}", reason.description()).into());
+    }
+    let phrase = match error.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::ConnectionReset => "connection reset",
+        io::ErrorKind::BrokenPipe => "closed while the request was sent",
+        io::ErrorKind::UnexpectedEof => "closed early",
+        io::ErrorKind::TimedOut => "connection timed out",
+        _ => return None,
+    };
+    Some(phrase.into())
 }
 
 /// Where all that could help is set.

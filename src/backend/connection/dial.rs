@@ -34,13 +34,28 @@ pub(in crate::backend) async fn dial(
     let stream = match within(until, connected(server, caller)).await {
         Ok(BackendStream::Tcp(stream)) => stream,
         Ok(wire) => return Ok(wire),
-        Err(error) => return Err(ServerFault::new(Failure::Connect, Doing::Connect, error)),
+        Err(error) => return Err(refused(&error)),
     };
     let Some((connector, certified)) = &server.tls else { return Ok(BackendStream::Tcp(stream)) };
     let secured = within(until, connector.connect(certified.clone(), stream)).await;
-    secured
-        .map(|stream| BackendStream::Tls(Box::new(stream)))
-        .map_err(|error| ServerFault::new(Failure::Tls, Doing::Tls, tls_fault::explained(&error)))
+    secured.map(|stream| BackendStream::Tls(Box::new(stream))).map_err(|error| {
+        ServerFault::new(Failure::Tls, Doing::Tls, tls_fault::explained(&error), tls_fault::phrase(&error))
+    })
+}
+
+/// No connection, and why.
+fn refused(error: &io::Error) -> ServerFault {
+    let phrase = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        io::ErrorKind::HostUnreachable => "host unreachable",
+        io::ErrorKind::NetworkUnreachable => "network unreachable",
+        io::ErrorKind::ConnectionReset => "connection reset",
+        io::ErrorKind::TimedOut => "no connection in time",
+        io::ErrorKind::NotFound => "no such socket",
+        io::ErrorKind::PermissionDenied => "permission denied",
+        _ => Failure::Connect.phrase(),
+    };
+    ServerFault::new(Failure::Connect, Doing::Connect, error, phrase)
 }
 
 async fn connected(server: &Server, caller: Option<IpAddr>) -> io::Result<BackendStream> {

@@ -99,8 +99,8 @@ impl Http1Connection {
         let signs = Arc::new(Signs::holding(permit));
         let stream = TokioIo::new(BackendIo::new(stream, Arc::clone(&signs)));
         let handshake = builder(&server.http).handshake(stream).await;
-        let (sender, connection) = handshake
-            .map_err(|error| ServerFault::new(Failure::Broken, Doing::Connect, Causes::new(&error, &server.http)))?;
+        let (sender, connection) =
+            handshake.map_err(|error| Causes::new(&error, &server.http).fault(Failure::Broken, Doing::Connect))?;
         let (standing, seen) = (Arc::clone(&server.standing), Arc::clone(&signs));
         let driver = Box::pin(async move {
             if let Err(error) = connection.with_upgrades().await {

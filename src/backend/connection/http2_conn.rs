@@ -134,14 +134,17 @@ impl Http2Connection {
             match wire {
                 BackendStream::Tcp(stream) => Self::speak(stream, waiters, &server.http).await,
                 BackendStream::Tls(stream) if stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
-                    Err(ServerFault::new(Failure::Tls, Doing::Tls, "this server does not speak HTTP/2 (no ALPN h2)"))
+                    let reason = "this server does not speak HTTP/2 (no ALPN h2)";
+                    Err(ServerFault::new(Failure::Tls, Doing::Tls, reason, "TLS: no HTTP/2"))
                 }
                 BackendStream::Tls(stream) => Self::speak(stream, waiters, &server.http).await,
                 BackendStream::Unix(stream) => Self::speak(stream, waiters, &server.http).await,
             }
         };
-        let silent =
-            || Err(ServerFault::new(Failure::Connect, Doing::Connect, "no HTTP/2 SETTINGS in time (connect_timeout)"));
+        let silent = || {
+            let reason = "no HTTP/2 SETTINGS in time (connect_timeout)";
+            Err(ServerFault::new(Failure::Connect, Doing::Connect, reason, "no HTTP/2 SETTINGS in time"))
+        };
         timeout_at(until, spoken).await.unwrap_or_else(|_| silent())
     }
 
@@ -170,9 +173,9 @@ impl Http2Connection {
             .keep_alive_timeout(PING);
         let signs = Arc::<Signs>::default();
         let stream = TokioIo::new(BackendIo::new(WithoutEmptyData::new(stream), Arc::clone(&signs)));
-        let broken = |reason: &dyn std::fmt::Display| ServerFault::new(Failure::Broken, Doing::Connect, reason);
         let handshake = builder.handshake(stream).await;
-        let (sender, connection) = handshake.map_err(|error| broken(&Causes::new(&error, options)))?;
+        let (sender, connection) =
+            handshake.map_err(|error| Causes::new(&error, options).fault(Failure::Broken, Doing::Connect))?;
         let connection = Rc::new(RefCell::new(connection));
         let weak: Weak<dyn Limit> = Rc::downgrade(&(Rc::clone(&connection) as Rc<dyn Limit>));
         // It is new.
@@ -188,7 +191,11 @@ impl Http2Connection {
         });
         waiters.until(|| capacity.is_told()).await;
         let channel = Self { sender, signs, capacity };
-        if channel.is_open() { Ok(channel) } else { Err(broken(&"the connection ended before HTTP/2 began")) }
+        if channel.is_open() {
+            return Ok(channel);
+        }
+        let reason = "the connection ended before HTTP/2 began";
+        Err(ServerFault::new(Failure::Broken, Doing::Connect, reason, "closed before HTTP/2 began"))
     }
 
     /// True if it takes requests.

@@ -35,6 +35,48 @@ pub(super) fn explained(error: &io::Error) -> String {
     }
 }
 
+/// What the server did in a failed handshake, in a phrase of ours.
+pub(super) fn phrase(error: &io::Error) -> &'static str {
+    let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+        return match error.kind() {
+            io::ErrorKind::TimedOut => "TLS: no handshake in time",
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                "TLS: closed in the handshake"
+            }
+            _ => "TLS: handshake failed",
+        };
+    };
+    match fault {
+        Error::InvalidCertificate(fault) => phrase_of_certificate(fault),
+        Error::AlertReceived(alert) if of_alert(*alert) == Some(OLD) => "TLS: no common version or cipher suite",
+        Error::AlertReceived(AlertDescription::UnrecognisedName) => "TLS: the server does not know this name",
+        Error::AlertReceived(AlertDescription::CertificateRequired) => "TLS: the server demands a client certificate",
+        Error::AlertReceived(alert) if of_alert(*alert).is_some() => {
+            "TLS: the server refused the gateway's certificate"
+        }
+        Error::AlertReceived(_) => "TLS: the server refused the handshake",
+        Error::PeerIncompatible(_) => "TLS: no common version or cipher suite",
+        Error::InvalidMessage(_) => "TLS: not TLS",
+        _ => "TLS: handshake failed",
+    }
+}
+
+fn phrase_of_certificate(fault: &CertificateError) -> &'static str {
+    match fault {
+        CertificateError::UnknownIssuer => "TLS: certificate of an unknown CA",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "TLS: certificate expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "TLS: certificate not yet valid",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "TLS: certificate for another name"
+        }
+        CertificateError::Revoked => "TLS: certificate revoked",
+        CertificateError::Other(what) if what.0.to_string().ends_with("pin_sha256") => {
+            "TLS: certificate other than pin_sha256"
+        }
+        _ => "TLS: certificate not accepted",
+    }
+}
+
 fn of_alert(alert: AlertDescription) -> Option<&'static str> {
     match alert {
         AlertDescription::HandshakeFailure

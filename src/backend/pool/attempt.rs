@@ -37,7 +37,7 @@ pub(super) struct Way {
     /// An idle connection was found closed: the next attempt opens a new one.
     pub(super) fresh: Cell<bool>,
     /// Failure of the last attempt that is not in the log yet.
-    pub(super) unsaid: Cell<Option<(Rc<WorkerEndpoint>, ServerFault)>>,
+    pub(super) unsaid: Cell<Option<Box<(Rc<WorkerEndpoint>, ServerFault)>>>,
 }
 
 /// A failed attempt.
@@ -53,12 +53,12 @@ pub(super) struct AttemptFault {
 
 impl AttemptFault {
     /// Counts and logs the failure as one of the server.
-    pub(super) fn note_fault(&self, backend: &Backend, endpoint: &WorkerEndpoint, request_id: &HeaderValue) {
+    pub(super) fn note_fault(&self, backend: &Backend, endpoint: &WorkerEndpoint, options: &SendOptions<'_>) {
         let failure = self.fault.failure;
         if failure.means_gone() {
             backend.servers.failed(&endpoint.server, failure.as_str());
         }
-        endpoint.server.standing.note_fault(&self.fault, request_id);
+        options.note_fault(endpoint, &self.fault);
     }
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn attempt(
                     standing.note_closed(*age, is_lost);
                 }
             }
-            let fault = ServerFault::new(failure, doing(upload.as_deref()), Causes::new(&error, &endpoint.server.http));
+            let fault = Causes::new(&error, &endpoint.server.http).fault(failure, doing(upload.as_deref()));
             Err(AttemptFault { fault, reused: idle.is_some(), crossed, refused: false })
         }
     }
@@ -200,7 +200,7 @@ async fn attempt_http2(
             let fault = if failure == Failure::Overload {
                 failure.into()
             } else {
-                ServerFault::new(failure, doing(upload.as_deref()), Causes::new(&error, &endpoint.server.http))
+                Causes::new(&error, &endpoint.server.http).fault(failure, doing(upload.as_deref()))
             };
             Err(AttemptFault { fault, reused, crossed: false, refused })
         }

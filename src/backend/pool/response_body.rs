@@ -1,5 +1,6 @@
 //! Body of a backend's response, streamed from its connection.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use hyper::body::Incoming;
 use super::lease::Lease;
 use super::worker_endpoints::WorkerEndpoint;
 use crate::backend::connection::causes::Causes;
-use crate::backend::fault::{Doing, ServerFault};
+use crate::backend::fault::{Doing, FaultNote, ServerFault};
 use crate::backend::{Backend, Failure};
 use crate::body_stream::{Broken, Pace, Stall};
 
@@ -28,8 +29,10 @@ pub struct AnswerBody {
     ends_by_close: bool,
     stall: Stall,
     is_broken: bool,
-    /// Reason for an early end; `None`: timed out.
-    reason: Option<String>,
+    /// `Content-Length`, where there is one.
+    length: Option<u64>,
+    /// Reason for an early end, for the log, and its phrase; `None`: timed out.
+    reason: Option<(String, Cow<'static, str>)>,
 }
 
 impl AnswerBody {
@@ -42,6 +45,7 @@ impl AnswerBody {
             && inner.size_hint().exact().is_none()
             && !head.headers.contains_key(header::TRANSFER_ENCODING);
         let mut body = Self {
+            length: inner.size_hint().exact(),
             inner,
             lease: Some(lease),
             endpoint,
@@ -67,17 +71,30 @@ impl AnswerBody {
 
     /// Logs that the body ended early, in the response to this request.
     pub fn log_broken_off(&self, request_id: &HeaderValue) {
-        let reason = self.reason.as_deref().unwrap_or("timed out (timeout): nothing more of the answer came");
-        self.endpoint
-            .server
-            .standing
-            .note_fault(&ServerFault::new(Failure::Broken, Doing::ReadBody, reason), request_id);
+        let reason = self.reason.as_ref().map(|(reason, _)| reason.as_str());
+        let reason = reason.unwrap_or("timed out (timeout): nothing more of the answer came");
+        let fault = ServerFault::new(Failure::Broken, Doing::ReadBody, reason, self.phrase());
+        self.endpoint.server.standing.note_fault(&fault, request_id);
+    }
+
+    /// Notes what the server did that ended the body early.
+    pub fn note_broken_off(&self, note: &FaultNote) {
+        note.note(self.server(), self.phrase());
+    }
+
+    /// How the body ended early: `closed early after 12 bytes of 100`.
+    fn phrase(&self) -> String {
+        let phrase = self.reason.as_ref().map_or("no more of the response in time", |(_, phrase)| phrase);
+        match self.length {
+            Some(length) => format!("{phrase} after {} bytes of {length}", length - self.inner.size_hint().lower()),
+            None => format!("{phrase} in the response body"),
+        }
     }
 
     /// Ends the body early, after what came before has gone out: it would be lost with the caller's connection.
-    fn break_off<T>(&mut self, reason: impl fmt::Display, context: &mut Context<'_>) -> Poll<T> {
+    fn break_off<T>(&mut self, reason: (String, Cow<'static, str>), context: &mut Context<'_>) -> Poll<T> {
         self.is_broken = true;
-        self.reason = Some(reason.to_string());
+        self.reason = Some(reason);
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -118,10 +135,12 @@ impl Body for AnswerBody {
             }
             // The library takes a stream that was reset with NO_ERROR for one that has ended (RFC 9113 section 8.1): but an
             // answer is whole only where its end was said.
-            None if this.is_http2 && !this.inner.is_end_stream() => this.break_off("the stream was reset", context),
+            None if this.is_http2 && !this.inner.is_end_stream() => {
+                this.break_off(("the stream was reset".to_owned(), "HTTP/2 stream reset".into()), context)
+            }
             Some(Err(error)) => {
                 let causes = Causes::new(&error, &this.endpoint.server.http).in_body(this.ends_by_close);
-                let reason = causes.to_string();
+                let reason = (causes.to_string(), causes.phrase());
                 this.break_off(reason, context)
             }
             None => {

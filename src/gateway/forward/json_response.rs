@@ -45,7 +45,12 @@ pub(crate) async fn filtered(
     };
     let left = match left {
         Err(fault) if head.status.is_success() => {
-            route.backend.log_bad_response(body.server().unwrap_or_default(), &record.request_id, &fault);
+            let server = body.server().unwrap_or_default();
+            route.backend.log_bad_response(server, &record.request_id, &fault);
+            match fault {
+                AnswerFault::BrokeOff => body.note_broken_off(&record.backend_fault),
+                _ => record.backend_fault.note(server, fault.phrase()),
+            }
             return Err(fault.into());
         }
         // What a backend says about its own faults is not for callers; that there was one is.

@@ -37,6 +37,8 @@ pub struct RecentRefusal {
     pub api_key: Option<Arc<str>>,
     /// The opaque identifier of the customer, where the credential is authentic.
     pub customer: Option<String>,
+    /// What the backend did, where that is why: the server, and a phrase of ours.
+    pub backend_fault: Option<String>,
     /// Each check; `None` where there were too many refusals to explain all.
     #[serde(skip)]
     pub explanation: Option<Arc<Explanation>>,

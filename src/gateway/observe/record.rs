@@ -12,6 +12,7 @@ use super::access_log::AccessLog;
 use super::recent_refusals::{RecentRefusal, RecentRefusals};
 use crate::auth::attribution::Attribution;
 use crate::backend::Permit;
+use crate::backend::fault::FaultNote;
 use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Progress;
 use crate::customer::Identifier;
@@ -75,6 +76,8 @@ pub(crate) struct Record {
     bytes_out: u64,
     /// The backend that was chosen, on a route with several.
     pub(crate) backend: Option<Arc<str>>,
+    /// What the backend did that failed.
+    pub(crate) backend_fault: FaultNote,
     /// Time from sending the request to the backend to the head of its response.
     pub(crate) backend_time: Option<Duration>,
     /// The backend's permit, until the response has been read.
@@ -127,6 +130,7 @@ impl Record {
             progress: Rc::default(),
             bytes_out: 0,
             backend: None,
+            backend_fault: FaultNote::default(),
             backend_time: None,
             permit: None,
             held: None,
@@ -167,6 +171,7 @@ impl Record {
         if let Some(permit) = self.permit.take_if(|_| Instant::now() < self.until) {
             self.refusal.get_or_insert(Refusal::BackendResponse);
             self.telemetry.worker_metrics.backend_failed(permit.backend(), "broken");
+            body.note_broken_off(&self.backend_fault);
             body.log_broken_off(&self.request_id);
         }
     }
@@ -198,8 +203,14 @@ impl Record {
             client: self.known.client.clone(),
             api_key: self.known.api_key.clone(),
             customer: self.known.customer.as_ref().map(|customer| customer.as_str().to_owned()),
+            backend_fault: self.backend_fault().map(Into::into),
             explanation: self.explanation.take(),
         }
+    }
+
+    /// What the backend did, where that is why the request was refused.
+    fn backend_fault(&self) -> Option<Box<str>> {
+        self.refusal.filter(|refusal| refusal.is_of_backend()).and_then(|_| self.backend_fault.noted())
     }
 
     fn write(&self, line: &mut Vec<u8>, duration: Duration) {
@@ -228,6 +239,9 @@ impl Record {
         }
         if self.backend.is_some() {
             optional(line, ",\"backend\":", self.backend.as_deref());
+        }
+        if let Some(fault) = self.backend_fault() {
+            optional(line, ",\"backend_fault\":", Some(&fault));
         }
         number(line, ",\"bytes_in\":", self.progress.bytes());
         number(line, ",\"bytes_out\":", self.bytes_out);

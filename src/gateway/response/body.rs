@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::event_stream::EventStream;
 use super::trailers;
+use crate::backend::fault::FaultNote;
 use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Broken;
 use crate::fields::{self, FieldSet};
@@ -59,6 +60,15 @@ impl ResponseBody {
             Content::Backend(body, _) => Some(body.server()),
             Content::Events(body, _) => Some(body.backend().server()),
             Content::Full(_) | Content::Trailed(..) => None,
+        }
+    }
+
+    /// Notes what its server did that ended it early.
+    pub(crate) fn note_broken_off(&self, note: &FaultNote) {
+        match &self.content {
+            Content::Backend(body, _) => body.note_broken_off(note),
+            Content::Events(body, _) => body.backend().note_broken_off(note),
+            Content::Full(_) | Content::Trailed(..) => {}
         }
     }
 

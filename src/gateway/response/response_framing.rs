@@ -42,6 +42,28 @@ pub(crate) enum AnswerFault {
     TooLarge,
 }
 
+impl AnswerFault {
+    /// The fault without what to do about it.
+    pub(crate) fn phrase(self) -> &'static str {
+        match self {
+            Self::Length => "Content-Length is not one number",
+            Self::TwoFramings => "Content-Length beside Transfer-Encoding",
+            Self::Coding => "Transfer-Encoding is not a single chunked",
+            Self::Unasked => "101 without an upgrade in the request",
+            Self::Handshake => "101 does not answer this WebSocket handshake",
+            Self::NotSwitched => "2xx instead of 101 to a WebSocket handshake",
+            Self::BrokeOff => "the body broke off",
+            Self::NotJson => "not JSON by its Content-Type",
+            Self::Charset => "JSON in an unknown charset",
+            Self::Encoded => "Content-Encoding other than gzip",
+            Self::BrokenGzip => "broken gzip",
+            Self::BrokenText => "the body is not in its charset",
+            Self::BrokenJson => "not JSON, or with a duplicate member",
+            Self::TooLarge => "larger than routes[].response.body",
+        }
+    }
+}
+
 impl fmt::Display for AnswerFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

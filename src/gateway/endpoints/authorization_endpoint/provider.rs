@@ -159,6 +159,7 @@ impl Gateway {
             let told = PASSED_ON.into_iter().find(|known| *known == error);
             if told.is_none() || told == Some("temporarily_unavailable") {
                 record.refusal = Some(Refusal::LoginBackend);
+                record.backend_fault.note(provider.name.as_str(), "refused the login");
             }
             return Ok(to.answer(issuance.issuer, &[("error", told.unwrap_or("server_error"))])?);
         }
@@ -237,6 +238,7 @@ impl Gateway {
     fn note_provider(&self, provider: &LoginProvider, record: &Record, kind: &str) -> Refusal {
         let issuer = provider.name.as_str();
         tracing::warn!(issuer, kind, request_id = record.id(), "a login at the provider failed");
+        record.backend_fault.note(issuer, kind);
         Refusal::LoginBackend
     }
 }

@@ -8,10 +8,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::super::customer_token::CustomerClaims;
 use super::super::form::FORM;
 use super::{LoginForm, ProvedLogin};
-use crate::backend::SentHost;
 use crate::backend::admission::circuit_breaker::Try;
 use crate::backend::pool::response_body::AnswerBody;
 use crate::backend::pool::{Deadlines, Repeat, SendOptions};
+use crate::backend::{Failure, SentHost};
 use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::LoginEncoding;
 use crate::gateway::Gateway;
@@ -44,12 +44,22 @@ impl Gateway {
     ) -> Result<ProvedLogin, Refusal> {
         let backend = &asked.backend;
         let request_id = record.request_id.clone();
+        let note = &record.backend_fault;
         let outage = |kind: &'static str, status: Option<u16>| {
             self.worker_metrics().backend_failed(&backend.name, kind);
             backend.admission.log_login_outage(status, kind, &request_id);
+            match status {
+                Some(status) if kind == "status" => note.note_backend(format_args!("{status} from the login backend")),
+                Some(_) => note.note_backend("unusable answer of the login backend"),
+                None => {}
+            }
             Refusal::LoginBackend
         };
-        let _permit = backend.enter(Try::Complete).await.map_err(|failure| outage(failure.as_str(), None))?;
+        let gone = |failure: Failure| {
+            note.note_otherwise(failure.phrase());
+            outage(failure.as_str(), None)
+        };
+        let _permit = backend.enter(Try::Complete).await.map_err(gone)?;
         let request = login_request(asked, typed, &call.head.host, record).ok_or(Refusal::Internal)?;
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
@@ -62,10 +72,11 @@ impl Gateway {
             patience,
             begun: &begun,
             request_id: &record.request_id,
+            fault: note,
         };
         let answer = self.pool.send(backend, &mut Some(request), options).await;
         record.backend_time = Some(begun.get().elapsed());
-        let response = answer.map_err(|failure| outage(failure.as_str(), None))?;
+        let response = answer.map_err(gone)?;
         backend.note_answer(std::time::Instant::now());
         let status = response.status();
         match status {

@@ -26,6 +26,7 @@ impl Gateway {
                 let url = &directory.url;
                 tracing::warn!(url, reason, request_id, left_out, "the directory gives no verdict on a password");
             }
+            record.backend_fault.note_backend("no verdict of the directory");
             Refusal::LoginBackend
         };
         let customer = directory.verify(typed.username, typed.password).await.map_err(|denial| match denial {
