@@ -43,6 +43,7 @@
 //! | 1 | [`body_stream`] | request and response bodies on their way: size limits, timeouts, trailers |
 //! | 0 | [`refusal`] | the closed set of reasons for a refusal, as in log, metrics and docs |
 //! | 0 | [`explanation`] | explanation of one decision: each check, what it wanted and saw |
+//! | 0 | [`policy_change`] | one change that another configuration makes, as it is told |
 //! | 0 | [`metrics`] | Prometheus metrics: counters, gauges, histogram buckets |
 //! | 0 | [`fields`] | HTTP header field names: hop-by-hop, identity claims, spellings |
 //! | 0 | [`secret`] | values that cannot be printed; shapes of secrets |
@@ -281,6 +282,7 @@ pub mod pattern;
 pub mod pem;
 pub mod plural;
 pub mod policy;
+pub mod policy_change;
 pub mod private_file;
 pub mod process_log;
 pub mod refusal;

@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::scalar::Size;
 
@@ -86,10 +86,14 @@ pub use trusted::{
 };
 
 /// The configuration of wicketgate. A secret is never written here: use `{file: PATH}` or `{env: NAME}`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+//
+// Lists of named entries are not serialized with the rest: `reload::preview` takes their entries one by one, for there may
+// be many thousand.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Raw {
     /// Where callers connect. Each entry is one address.
+    #[serde(skip_serializing)]
     pub listen: Vec<Listen>,
     /// Worker threads that serve requests. Default: one per core.
     pub workers: Option<usize>,
@@ -119,17 +123,19 @@ pub struct Raw {
     /// POST /oauth/access_token: the OAuth 2.0 client credentials grant (RFC 6749 section 4.4).
     pub access_token: Option<AccessToken>,
     /// The systems that may call.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub clients: Vec<Client>,
     /// A YAML file with a list of more clients, as under `clients`. It is reloaded whenever it changes.
+    #[serde(skip_serializing)]
     pub clients_file: Option<FilePath>,
     /// The API keys that may be sent in the `api-key` header.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub api_keys: Vec<ApiKey>,
     /// A YAML file with a list of more API keys, as under `api_keys`. It is reloaded whenever it changes.
+    #[serde(skip_serializing)]
     pub api_keys_file: Option<FilePath>,
     /// Issuers of customers' tokens besides this gateway.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// Bodies of the gateway's own refusals, in the company's form. The first entry with the status counts.
     #[serde(default)]
@@ -137,8 +143,10 @@ pub struct Raw {
     /// A decision endpoint for other proxies, which forward the requests themselves.
     pub forward_auth: Option<ForwardAuth>,
     /// The paths that may be called. A request that matches no route is 404, and no backend is asked.
+    #[serde(skip_serializing)]
     pub routes: Vec<Route>,
     /// The company's own servers, by name.
+    #[serde(skip_serializing)]
     pub backends: BTreeMap<String, Backend>,
 }
 
@@ -150,7 +158,7 @@ impl Raw {
 }
 
 /// A secret, by reference: `{file: PATH}`, `{env: NAME}` or `{credential: NAME}`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum SecretRef {
     /// The path of a file whose content, without the last line break, is the secret. It must not be readable by others.

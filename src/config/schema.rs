@@ -63,9 +63,13 @@ fn refuse_null(schema: &mut Value) {
                     object.extend(only);
                 }
             }
-            if object.get("default").is_some_and(Value::is_null) {
+            // Those of a section stand at its keys.
+            let says_nothing =
+                |default: &Value| default.is_null() || default.is_object() || *default == Value::Array(vec![]);
+            if object.get("default").is_some_and(says_nothing) {
                 object.remove("default");
             }
+            object.remove("writeOnly");
             object.values_mut().for_each(refuse_null);
         }
         Value::Array(items) => items.iter_mut().for_each(refuse_null),

@@ -3,3 +3,4 @@
 pub mod access_log;
 pub mod recent_refusals;
 pub(crate) mod record;
+pub mod reload_history;

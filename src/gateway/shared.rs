@@ -11,6 +11,7 @@ use super::endpoints::fair_queue::FairQueue;
 use super::endpoints::password_hashing::PasswordHashing;
 use super::memory::Memory;
 use super::observe::recent_refusals::RecentRefusals;
+use super::observe::reload_history::ReloadHistory;
 use super::rate_limit::RateLimits;
 use super::{endpoints, forward_auth};
 use crate::metrics::Metrics;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub state: State,
     /// The most recent refusals.
     pub refusals: Arc<RecentRefusals>,
+    /// The latest reloads.
+    pub reloads: ReloadHistory,
     /// The threads that hash passwords, and their queue.
     pub hashing: PasswordHashing,
     /// Pools, keys and accounts that outlive a policy.
@@ -75,6 +78,7 @@ impl Shared {
             metrics,
             state,
             refusals: Arc::default(),
+            reloads: ReloadHistory::default(),
             hashing,
             lasting,
             memory: Memory::default(),

@@ -105,6 +105,11 @@ impl AccountFile {
         }
     }
 
+    /// All names, each with its customer.
+    pub fn customers(&self) -> impl Iterator<Item = (&str, &Identifier)> {
+        self.by_name.iter().map(|(name, account)| (name.as_str(), &account.customer))
+    }
+
     /// The decoy hash for unknown names, with the cost of a refusal.
     pub fn decoy(&self) -> &Arc<Decoy> {
         &self.decoy

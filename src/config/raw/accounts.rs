@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{FilePath, Ldap};
 
 /// Accounts for logins: a file of accounts, or the company's own login.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accounts {
     /// A YAML file: a list of {username, password: "$argon2id$...", subject}. `wicketgate hash-password` makes its
@@ -42,7 +42,7 @@ pub struct Accounts {
 }
 
 /// Response of a login backend to a wrong user name or password.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginDenial {
     /// These statuses mean a wrong password: the caller gets 401, and a failed attempt is counted. Any other but 2xx is
@@ -55,7 +55,7 @@ pub struct LoginDenial {
 
 /// What a login backend says in the body of a 2xx response to a wrong password: `equals`, `one_of`, or any of
 /// both.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginDenialBody {
     /// JSON pointer, such as /result, to the member that says it.
@@ -67,7 +67,7 @@ pub struct LoginDenialBody {
 }
 
 /// A value in a response of the company's own.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum AnswerValue {
     /// A text.
@@ -79,7 +79,7 @@ pub enum AnswerValue {
 }
 
 /// Names of the fields that a login backend gets.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoginFields {
     /// That of the username.
@@ -95,7 +95,7 @@ impl Default for LoginFields {
 }
 
 /// How a login backend gets the fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LoginEncoding {
     /// application/x-www-form-urlencoded.

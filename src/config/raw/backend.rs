@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::http1_options::{HeaderCase, Tolerated};
 use super::servers::{
@@ -14,7 +14,7 @@ use super::{FieldRules, FilePath, SecretRef};
 use crate::config::scalar::{Duration, Size};
 
 /// The company's own servers.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
     /// Its servers: addresses such as http://10.0.0.1:9000, https://app.internal or unix:/run/app.sock, without a path.
@@ -133,7 +133,7 @@ pub struct Backend {
 }
 
 /// What becomes of redirects and cookies that name the backend's own address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Redirects {
     /// They name what the caller sees.
@@ -160,7 +160,7 @@ fn default_slow_start() -> Duration {
 }
 
 /// A version of the PROXY protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxyProtocol {
     /// A line of text.
@@ -198,7 +198,7 @@ fn default_backend_concurrency() -> usize {
 }
 
 /// The proof that goes along with each request: docs/backend-assertion.md says what is in it and how it is checked.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackendAssertion {
     /// Name of the header.
@@ -225,7 +225,7 @@ impl Default for BackendAssertion {
 
 /// `covered`: each body is read whole before it is forwarded, and its SHA-256 is a claim. `streamed`: bodies pass as
 /// they come, without it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AssertionBody {
     /// Each body is read whole before it is sent on, up to the limit of bodies, and the proof has its SHA-256.
@@ -236,7 +236,7 @@ pub enum AssertionBody {
 }
 
 /// TLS towards a backend.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackendTls {
     /// A PEM file of the trusted CA certificates, or of the server's own certificate, self-signed or not. Default: those
@@ -258,7 +258,7 @@ pub struct BackendTls {
 }
 
 /// The gateway's own credential towards a backend.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum BackendAuthorization {
     /// `Authorization: Basic`.
@@ -272,7 +272,7 @@ pub enum BackendAuthorization {
 }
 
 /// Client of an OAuth server, which gets access tokens for this backend (client credentials grant).
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OAuthCredential {
     /// The https address of its token endpoint.
@@ -305,7 +305,7 @@ fn default_token_timeout() -> Duration {
 }
 
 /// How a client shows its secret (RFC 6749 section 2.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OAuthClientAuth {
     /// `Authorization: Basic`.
@@ -316,7 +316,7 @@ pub enum OAuthClientAuth {
 }
 
 /// `Authorization: Basic`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicCredential {
     /// The user name.
@@ -326,7 +326,7 @@ pub struct BasicCredential {
 }
 
 /// A header of any name.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderCredential {
     /// Its name.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::certificate::{CertificateName, OwnCertificate};
 use super::{ClaimValue, FilePath, Jwks, SignatureAlgorithm};
 use crate::config::scalar::{Duration, Network};
 
 /// A system that may call. It proves itself by one of its secrets, or by what it signs with its own key.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
     /// Its `client_id`.
@@ -86,7 +86,7 @@ pub struct Client {
 }
 
 /// A grant type of the token endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
     /// `client_credentials`: an access token of the client's own (RFC 6749 section 4.4).
@@ -117,7 +117,7 @@ impl GrantType {
 }
 
 /// Whether a client must use PKCE (RFC 9700 section 2.1.1). Its method is S256, always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pkce {
     /// It must.
@@ -128,7 +128,7 @@ pub enum Pkce {
 }
 
 /// Which tokens a client may ask about, or revoke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenReach {
     /// Those issued to it, and all customers' JWTs and refresh tokens.
@@ -173,7 +173,7 @@ impl Client {
 }
 
 /// An API key.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
     /// Its name in logs and metrics.
@@ -196,7 +196,7 @@ pub struct ApiKey {
 }
 
 /// Quota of an API key: calls per day or month. Above it 429 until the next day or month.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
     /// Calls per day (UTC).

@@ -1,12 +1,12 @@
 //! Certificates of callers: whose they are, and what is asked of them.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::FilePath;
 
 /// Whose certificate: all that stands here must fit.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateName {
     /// The whole subject, as RFC 4514 writes it: `CN=asapp,O=ASAPP,C=US`, the most specific part first. Without `=`
@@ -17,7 +17,7 @@ pub struct CertificateName {
 }
 
 /// A subject alternative name, exactly: exactly one of these.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum AlternativeName {
     /// A DNS name.
@@ -29,7 +29,7 @@ pub enum AlternativeName {
 }
 
 /// A client's own certificate, by one of these.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum OwnCertificate {
     /// A PEM file.
@@ -39,7 +39,7 @@ pub enum OwnCertificate {
 }
 
 /// Names that a client certificate must bear, beside the signature of its CA.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CertificatePolicy {
     /// Nothing.

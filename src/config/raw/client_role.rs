@@ -1,13 +1,13 @@
 //! Roles of trusted issuers: whose tokens they issue, and what their clients' tokens look like.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::ClaimRule;
 
 /// Whose tokens an issuer issues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IssuerRole {
     /// Customers.
@@ -22,7 +22,7 @@ pub(super) fn default_roles() -> Vec<IssuerRole> {
 }
 
 /// System tokens of an issuer: how a client is named in them, and how they differ from customers' tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientRole {
     /// The claim with the client's id, such as azp, `client_id`, appid or sub: its name, or a JSON pointer.

@@ -1,10 +1,10 @@
 //! Where callers of a route show what proves a system: `client_from`, `api_key_header`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A place of a client's credential.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ClientSource {
     /// `Authorization`.
@@ -14,7 +14,7 @@ pub enum ClientSource {
 }
 
 /// A scheme of `Authorization`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientScheme {
     /// An access token.
@@ -24,7 +24,7 @@ pub enum ClientScheme {
 }
 
 /// A header that holds a client's secret.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretHeader {
     /// Name of a header that holds one of `clients[].header_secrets`.
@@ -37,7 +37,7 @@ pub(super) fn default_client_sources() -> Vec<ClientSource> {
 }
 
 /// The header of the API key: its name, or its name and the scheme before the key.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ApiKeyHeader {
     /// The key alone.
@@ -47,7 +47,7 @@ pub enum ApiKeyHeader {
 }
 
 /// A header that holds an API key after a scheme.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SchemedHeader {
     /// Name of the header, such as Authorization.

@@ -1,12 +1,12 @@
 //! Pages of other origins: `routes[].cors`, `login.cors`, `access_token.cors`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::scalar::Duration;
 
 /// Which pages of other origins may call from a browser, with the methods of the route or endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cors {
     /// Allowed origins, such as https://www.example.com; or only "*" for all.

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The body of refusals, in place of the gateway's own JSON.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorBody {
     /// The statuses that it is for, such as 404, 5xx or [ 401, 403 ]. Default: all.
@@ -19,7 +19,7 @@ pub struct ErrorBody {
 }
 
 /// One status or class of statuses, or several.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Statuses {
     /// One.
@@ -109,6 +109,15 @@ impl<'de> Deserialize<'de> for StatusMatch {
         }
 
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl Serialize for StatusMatch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Code(code) => serializer.serialize_u16(*code),
+            Self::Class(class) => serializer.collect_str(&format_args!("{class}xx")),
+        }
     }
 }
 

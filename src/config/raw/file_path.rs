@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The directory of a credential, until it is looked up in the environment.
 pub const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY";
@@ -39,6 +39,13 @@ impl From<Written> for FilePath {
             Written::Path(path) => path,
             Written::Credential(Credential { credential }) => Path::new(CREDENTIALS).join(credential),
         })
+    }
+}
+
+impl Serialize for FilePath {
+    /// As `{file: PATH}`, so that the reference to a file can be told from a text.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([("file", &self.0)])
     }
 }
 

@@ -2,12 +2,12 @@
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::scalar::Network;
 
 /// A decision endpoint for other proxies, which keep on forwarding themselves.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForwardAuth {
     /// Path at which nginx, Traefik and Caddy ask.

@@ -1,10 +1,10 @@
 //! How a backend wants its HTTP/1 written, and what is forgiven of its answers.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Letter case of header names in HTTP/1 requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HeaderCase {
     /// `content-type`.
@@ -15,7 +15,7 @@ pub enum HeaderCase {
 }
 
 /// A fault of HTTP/1 answers that can be forgiven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tolerated {
     /// A field that goes on in the next line (RFC 9112 section 5.2): it becomes one line.

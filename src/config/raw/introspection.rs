@@ -1,14 +1,14 @@
 //! Introspection of tokens at their issuer: `trusted_issuers[].introspection`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{FilePath, OAuthClientAuth, SecretRef};
 use crate::config::scalar::Duration;
 
 /// The endpoint of an issuer that says whether a token is good (RFC 7662), and how this gateway authenticates there: by
 /// `client_secret` or `private_key`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Introspection {
     /// The https address of the endpoint.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Accounts, Cors, FilePath, LoginProvider, SecretRef};
 use crate::config::scalar::{Duration, Rate};
 
 /// The tokens that this gateway signs.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
     /// The `iss` of every token: the public https URL of this gateway.
@@ -45,7 +45,7 @@ pub(super) fn default_clock_skew() -> Duration {
 }
 
 /// The opaque customer identifier: unique, consistent, opaque, traceable only by the company.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Identifier {
     /// The key that identifiers are derived with. It is separate from the signing keys: rotating those changes no
@@ -60,7 +60,7 @@ pub struct Identifier {
 }
 
 /// Mode of identifiers: traceable by operators, or one-way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentifierMode {
     /// Encrypted (AES-SIV): whoever holds the key can map it back with `wicketgate id trace`.
@@ -71,7 +71,7 @@ pub enum IdentifierMode {
 }
 
 /// POST /auth/customer_authenticate.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// Path of this endpoint.
@@ -121,7 +121,7 @@ pub struct Login {
 }
 
 /// The login page at `/oauth/authorize`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoginPage {
     /// Its title and heading.
@@ -137,7 +137,7 @@ impl Default for LoginPage {
 }
 
 /// Lockout: after `free` failures the delay doubles with each further one.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Attempts {
     /// Failures under one name from one address without a delay.
@@ -158,7 +158,7 @@ impl Default for Attempts {
 }
 
 /// Refresh tokens (RFC 6749 section 6): each is good once; one that comes back after `grace` ends the login.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
     /// How long after the login the last of them expires.
@@ -195,7 +195,7 @@ fn default_name_limits() -> RateLimit {
 }
 
 /// Result of a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Issue {
     /// A signed JWT.
@@ -208,7 +208,7 @@ pub enum Issue {
 }
 
 /// Style of numbers in a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NumberStyle {
     /// As JSON strings, as in ASAPP's examples.
@@ -219,7 +219,7 @@ pub enum NumberStyle {
 }
 
 /// The session cookie.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cookie {
     /// Its name.
@@ -251,7 +251,7 @@ fn default_cookie_idle() -> Duration {
 }
 
 /// The SameSite attribute of a cookie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SameSite {
     /// Sent on top-level navigation only.
@@ -264,7 +264,7 @@ pub enum SameSite {
 }
 
 /// Rate and burst.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
     /// The sustained rate, such as 100/s or 30/m.
@@ -274,7 +274,7 @@ pub struct RateLimit {
 }
 
 /// POST /oauth/access_token.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccessToken {
     /// Path of this endpoint.
@@ -303,7 +303,7 @@ pub struct AccessToken {
 }
 
 /// Tokens by which a client acts for a customer (RFC 8693, RFC 7523).
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Exchange {
     /// Their longest lifetime. They never live longer than the token that was handed in. At most 1h.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::FilePath;
 use crate::config::SecretRef;
@@ -11,7 +11,7 @@ use crate::config::scalar::Duration;
 
 /// A directory (LDAP version 3) that verifies passwords by a simple bind: as the entry that `bind_dn` names, or as the one
 /// that `search` finds.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ldap {
     /// Its address: ldaps://HOST, or ldap://HOST with `start_tls`. Default ports: 636 and 389.
@@ -41,7 +41,7 @@ pub struct Ldap {
 }
 
 /// A search for the entry of the customer.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LdapSearch {
     /// The entry below which customers are searched, such as "dc=example,dc=com".

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 use super::FilePath;
@@ -10,7 +10,7 @@ use super::certificate::{CertificateName, CertificatePolicy};
 use crate::config::scalar::{Duration, Network, Size, SocketAddress};
 
 /// One address on which callers connect.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
     /// Its name, for `routes[].listen`.
@@ -65,7 +65,7 @@ fn required() -> bool {
 }
 
 /// TLS of a listener.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// The certificates. The one whose names match the caller's SNI is used, otherwise the first.
@@ -96,7 +96,7 @@ pub struct Tls {
 }
 
 /// A certificate chain and its private key, both PEM files.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// PEM file of the chain, the server's own certificate first.
@@ -106,7 +106,7 @@ pub struct Certificate {
 }
 
 /// A TLS version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 pub enum TlsVersion {
     /// TLS 1.2 and 1.3.
     #[serde(rename = "1.2")]
@@ -118,7 +118,7 @@ pub enum TlsVersion {
 }
 
 /// Client certificates: not asked for, optional or required.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientCertificate {
     /// No certificate, no connection.
@@ -128,7 +128,7 @@ pub enum ClientCertificate {
 }
 
 /// Bounds on what one connection may cost.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenLimits {
     /// Open connections; above it new ones are closed at once.

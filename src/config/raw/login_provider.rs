@@ -1,13 +1,13 @@
 //! `login.provider`: the company's own provider, at which customers log in.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{FilePath, OAuthClientAuth, SecretRef};
 
 /// The provider at which customers log in (OpenID Connect Core 1.0 section 3.1), and how this gateway authenticates there:
 /// by `client_secret` or `private_key`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginProvider {
     /// The name of its entry in `trusted_issuers`, with whose keys its ID tokens are verified.
@@ -33,7 +33,7 @@ pub struct LoginProvider {
 }
 
 /// What a provider asks a customer (OpenID Connect Core 1.0 section 3.1.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderPrompt {
     /// To log in, even with a live session.

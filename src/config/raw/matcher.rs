@@ -1,10 +1,10 @@
 //! Choices within a route's path: `routes[].headers`, `routes[].queries` and `routes[].backends`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A condition on a header field or a query parameter: its name, and one of the others.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matcher {
     /// Its name. Letter case counts in the query.
@@ -24,7 +24,7 @@ pub struct Matcher {
 }
 
 /// One of several backends of a route.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightedBackend {
     /// The name of the backend.

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::scalar::{Duration, SocketAddress};
 
 /// The operators' listener.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// IP address and port. Plain HTTP without credentials: keep it on loopback or a private network.
@@ -30,7 +30,7 @@ impl Default for Admin {
 }
 
 /// Logging.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// Destination of the access log: one JSON line per request.
@@ -40,7 +40,7 @@ pub struct Log {
 }
 
 /// Destination of the access log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AccessLog {
     /// Standard output.
@@ -51,7 +51,7 @@ pub enum AccessLog {
 }
 
 /// Log level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Only what needs someone.
@@ -66,7 +66,7 @@ pub enum Level {
 }
 
 /// Readiness, as `/readyz` tells load balancers.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Readiness {
     /// Parts without which /readyz is 503: `state`, `issuer:URL` for an issuer whose keys are fetched, `issuer:client
@@ -75,7 +75,7 @@ pub struct Readiness {
 }
 
 /// Stopping.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shutdown {
     /// How long requests in flight may take after SIGTERM and `delay`.

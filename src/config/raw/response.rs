@@ -1,13 +1,13 @@
 //! Filter of a backend's response: `routes[].response`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::scalar::Size;
 
 /// Filter of a JSON response. Paths are JSON pointers in which `*` stands for every element of a list, or every member
 /// of an object.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResponseRules {
     /// Members to forward, such as /customer/id or /orders/*/status; all others are removed. Default: all pass.
@@ -35,7 +35,7 @@ fn default_body() -> Size {
 }
 
 /// Members that are written over.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redaction {
     /// The values. Default: all texts and numbers of the response, which needs `pattern`.

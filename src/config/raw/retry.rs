@@ -1,13 +1,13 @@
 //! Retries: `routes[].retry`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::StatusMatch;
 use crate::config::scalar::Duration;
 
 /// Which requests may be sent a second time after a broken connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Retry {
     /// Those whose method is idempotent (RFC 9110 section 9.2.2), and those of which nothing was sent.
@@ -20,7 +20,7 @@ pub enum Retry {
 }
 
 /// Retries: a word, or also after responses of some statuses.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RetryPolicy {
     /// After a broken connection.
@@ -30,7 +30,7 @@ pub enum RetryPolicy {
 }
 
 /// Retries after responses of some statuses.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetryRules {
     /// Statuses after which the request is sent again, such as [ 502, 503 ] or [ 5xx ].
@@ -47,7 +47,7 @@ pub struct RetryRules {
 }
 
 /// Which requests are sent again after a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RetriedRequests {
     /// Those whose method is idempotent (RFC 9110 section 9.2.2).

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::client_sources::{default_api_key_header, default_client_sources};
 use super::{
@@ -12,7 +12,7 @@ use super::{
 use crate::config::scalar::{Duration, Network, Rate, Size};
 
 /// Something that may be called.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Its name in logs, metrics and `api_keys[].routes`.
@@ -156,7 +156,7 @@ impl Route {
 }
 
 /// A path: a prefix of whole segments, exactly one, or all that a regular expression matches.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PathMatch {
     /// A prefix: /account/ matches all below it; /account matches itself and all below it.
@@ -168,7 +168,7 @@ pub enum PathMatch {
 }
 
 /// Only this path.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExactPath {
     /// The path.
@@ -176,7 +176,7 @@ pub struct ExactPath {
 }
 
 /// All paths that a regular expression matches.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegexPath {
     /// The expression of the whole path, in the syntax of Rust's regex crate, such as "/v[0-9]+/orders/[0-9]+".
@@ -184,7 +184,7 @@ pub struct RegexPath {
 }
 
 /// Path forms that some servers read differently from others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InPath {
     /// %2F, a slash to some.
@@ -206,7 +206,7 @@ pub enum InPath {
 }
 
 /// Rewrite of the path for the backend.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rewrite {
     /// Prefix to remove, whole segments such as /api.
@@ -222,7 +222,7 @@ pub struct Rewrite {
 }
 
 /// A credential that a route can require.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
     /// `Authorization: Bearer`, an access token of /oauth/access_token.
@@ -234,7 +234,7 @@ pub enum Requirement {
 }
 
 /// Placement of the customer identifier: one of `header`, `body`, `form`, `query` and `path`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Placement {
     /// Name of a request header.
@@ -288,7 +288,7 @@ impl Placement {
 }
 
 /// Form of the customer that a backend receives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Send {
     /// The opaque identifier.
@@ -299,7 +299,7 @@ pub enum Send {
 }
 
 /// A place where the customer's token may stand.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum CustomerTokenSource {
     /// A header field.
@@ -315,7 +315,7 @@ pub enum CustomerTokenSource {
 }
 
 /// A header field that holds the customer's token.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderPlace {
     /// Name of the header.
@@ -325,7 +325,7 @@ pub struct HeaderPlace {
 }
 
 /// `observe` logs what would be refused, and forwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Refuse.
@@ -336,7 +336,7 @@ pub enum Mode {
 }
 
 /// Bounds on a route.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteLimits {
     /// The sustained rate per caller, such as 100/s. Above it 429.
@@ -360,7 +360,7 @@ pub struct RouteLimits {
 }
 
 /// DPoP: proof that a client has the key of its token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dpop {
     /// Where its token is bound to a key.
@@ -370,7 +370,7 @@ pub enum Dpop {
 }
 
 /// Key of a rate limit: the caller that is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
     /// The client of the access token.

@@ -1,12 +1,12 @@
 //! The servers of a backend, and how they are watched.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::scalar::Duration;
 
 /// A server: its address, or its address with a weight.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Server {
     /// An address.
@@ -34,7 +34,7 @@ impl Server {
 }
 
 /// An address with a weight.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightedServer {
     /// The address.
@@ -49,7 +49,7 @@ fn default_weight() -> u32 {
 }
 
 /// Whether HTTP/1.1 connections serve several requests: yes or no, or how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum KeepAlive {
     /// Without a limit, or one request on each.
@@ -76,7 +76,7 @@ impl KeepAlive {
 }
 
 /// Limit of requests on an HTTP/1.1 connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeepAliveLimit {
     /// Most requests on a connection.
@@ -84,7 +84,7 @@ pub struct KeepAliveLimit {
 }
 
 /// HTTP version towards servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// HTTP/1.1.
@@ -95,7 +95,7 @@ pub enum Protocol {
 }
 
 /// Load-balancing policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {
     /// Of two that are drawn, the one with fewer requests in flight.
@@ -106,7 +106,7 @@ pub enum Balance {
 }
 
 /// Ask each server now and then how it is: `GET path`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthCheck {
     /// The path.
@@ -144,7 +144,7 @@ fn default_unhealthy_threshold() -> u32 {
 }
 
 /// Outlier detection: ejection of a failing server for a time. The last server is never ejected.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutlierDetection {
     /// Failures in a row that eject a server: no connection, a timeout, a connection that closed without a response, or
@@ -170,7 +170,7 @@ impl Default for OutlierDetection {
 }
 
 /// DNS look-ups of server names. Each address of a name is a server of its own.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resolve {
     /// Time between lookups. The previous addresses stay in use while a lookup fails.
@@ -184,7 +184,7 @@ impl Default for Resolve {
 }
 
 /// Adaptive concurrency limit, for a backend that has become slow.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adaptive {
     /// Requests in flight that are always allowed.
@@ -198,7 +198,7 @@ impl Default for Adaptive {
 }
 
 /// Queue of requests above the concurrency limit of a backend.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
     /// Requests that may wait; above it 503.
@@ -213,7 +213,7 @@ fn default_queue_timeout() -> Duration {
 }
 
 /// Circuit breaker: a pause after consecutive failures of a backend.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CircuitBreaker {
     /// Requests in a row without a backend that open it: no connection, a timeout, or a connection that closed without

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{FilePath, SecretRef};
 use crate::config::scalar::Duration;
 
 /// Store of logins, revocations and failed attempts: `embedded` or `redis`. Default: embedded.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct State {
     /// In one file of this process, which survives restarts.
@@ -21,7 +21,7 @@ pub struct State {
 }
 
 /// State in one file.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Embedded {
     /// Directory of the file. It is created where it is missing. One process at a time can use it.
@@ -42,7 +42,7 @@ impl Default for Embedded {
 }
 
 /// State in Redis or Valkey.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
     /// Its address: redis://HOST:PORT/DATABASE, or rediss:// with TLS; valkey:// and valkeys:// mean the same. It
@@ -93,7 +93,7 @@ fn default_connect_timeout() -> Duration {
 }
 
 /// TLS towards Redis.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisTls {
     /// CA certificates (PEM) by which that of Redis is verified. Default: those of the operating system.
@@ -107,7 +107,7 @@ pub struct RedisTls {
 }
 
 /// The sentinels that name the master: by its name alone, or with what they ask for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Sentinel {
     /// The name of the master, where sentinels ask for no password and have the TLS of the servers.
@@ -135,7 +135,7 @@ impl Sentinel {
 }
 
 /// Sentinels that ask for a password, or have TLS of their own.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SentinelAccess {
     /// The name of the master.
@@ -161,7 +161,7 @@ impl State {
 }
 
 /// Exceptions while Redis is unreachable. Everything else that needs it is refused with 503.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outage {
     /// How long cached sessions are accepted while Redis is unreachable, from the start of the outage.

@@ -1,7 +1,7 @@
 //! Issuers of tokens besides this gateway: `trusted_issuers`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::client_role::default_roles;
@@ -10,7 +10,7 @@ use crate::config::scalar::Duration;
 
 /// An issuer of tokens besides this gateway. Its keys come from `jwks`, `discovery` or `secret`; with
 /// `introspection` it needs none.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedIssuer {
     /// The `iss` of its tokens, exactly. A list has the spellings of one issuer: the first is the name by which its customers
@@ -118,7 +118,7 @@ impl TrustedIssuer {
 }
 
 /// Names of one issuer: the values of `iss` in its tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum IssuerNames {
     /// The only one.
@@ -148,7 +148,7 @@ impl IssuerNames {
 }
 
 /// Accepted `aud` values.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum AcceptedAudiences {
     /// These.
@@ -158,7 +158,7 @@ pub enum AcceptedAudiences {
 }
 
 /// Tokens have no `aud`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NoAudience {
     /// None.
@@ -166,7 +166,7 @@ pub enum NoAudience {
 }
 
 /// Discovery of an issuer's keys: by the issuer's own address, or by another.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Discovery {
     /// Whether the metadata are looked for where the standards say.
@@ -189,7 +189,7 @@ impl Discovery {
 }
 
 /// The HTTP proxy on the way to others.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ProxyChoice {
     /// `http://host:port`, or `none`.
@@ -199,7 +199,7 @@ pub enum ProxyChoice {
 }
 
 /// An HTTP proxy that wants a user name and a password.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyWithPassword {
     /// Its address: http://host:port.
@@ -211,7 +211,7 @@ pub struct ProxyWithPassword {
 }
 
 /// The public keys of an issuer: an address, or a file of either kind.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Jwks {
     /// The https address of a JWK set (RFC 7517 section 5).
@@ -223,7 +223,7 @@ pub enum Jwks {
 }
 
 /// A PEM file: public keys (SubjectPublicKeyInfo), certificates, or both.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PemKeys {
     /// The path of the file. Tokens need no `kid`, and may have any.
@@ -231,7 +231,7 @@ pub struct PemKeys {
 }
 
 /// A JSON file: a JWK set (RFC 7517 section 5).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JwksFile {
     /// The path of the file.
@@ -239,7 +239,7 @@ pub struct JwksFile {
 }
 
 /// Refresh of a JWKS: interval, cooldown, longest use of old keys.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyRefresh {
     /// Time between fetches. Shorter where Cache-Control says so, but at least one minute.
@@ -267,7 +267,7 @@ impl Default for KeyRefresh {
 }
 
 /// A signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 9864). `EdDSA` and `Ed25519` are two names of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub enum SignatureAlgorithm {
     RS256,
