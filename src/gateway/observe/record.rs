@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use time::OffsetDateTime;
 
 use super::access_log::AccessLog;
+use super::observed_refusals::ObservedRefusals;
 use super::recent_refusals::{RecentRefusal, RecentRefusals};
 use crate::auth::attribution::Attribution;
 use crate::backend::Permit;
@@ -34,6 +35,7 @@ pub(crate) struct Telemetry {
     pub(crate) worker_metrics: Arc<WorkerMetrics>,
     pub(crate) log: AccessLog,
     pub(crate) refusals: Arc<RecentRefusals>,
+    pub(crate) observed: Arc<ObservedRefusals>,
 }
 
 /// The record of a request; counted and logged when dropped.
@@ -153,6 +155,11 @@ impl Record {
         self.method = "other";
     }
 
+    /// Counts a refusal that was carried out because the caller is in the enforced share of a route that observes.
+    pub(crate) fn refused_in_share(&self) {
+        self.telemetry.observed.refused(&self.route);
+    }
+
     /// Counts bytes of the response that were handed on.
     pub(crate) fn passed(&mut self, bytes: usize) {
         self.bytes_out += bytes as u64;
@@ -267,6 +274,7 @@ impl Drop for Record {
         };
         if let Some(observed) = self.observed {
             self.telemetry.worker_metrics.observed(&self.route, observed.as_str());
+            self.telemetry.observed.note(&self.route, &self.known, observed.as_str(), self.time);
         }
         self.telemetry.worker_metrics.request_ended(key, duration);
         if let Some(word) = self.refusal.or(self.observed) {
