@@ -29,6 +29,7 @@ use wicketgate::backend::endpoints::servers::{Rules, Servers};
 use wicketgate::backend::{Backend, SentHost};
 use wicketgate::config::raw::{GrantType, Retry, TokenReach};
 use wicketgate::customer::{Deriver, IdentifierKey, Mode};
+use wicketgate::explanation::trace::StepSink;
 use wicketgate::fields::FieldSet;
 use wicketgate::gateway::forward::headers::{Passage, prepare_request};
 use wicketgate::gateway::host::Host;
@@ -176,6 +177,7 @@ fn admit(algorithm: NewKey, callers: usize) -> anyhow::Result<Step> {
             ask: None,
             learned: LookupResult::default(),
             known: Attribution::default(),
+            steps: StepSink::off(),
         };
         let admitted = auth.admit(&requirements, headers, None, &mut context).noted_in(&mut Attribution::default());
         black_box(admitted.map_err(|refusal| anyhow!("{refusal:?}"))?);
@@ -225,6 +227,7 @@ fn admit_session(count: usize) -> anyhow::Result<Step> {
             ask: None,
             learned: LookupResult::default(),
             known: Attribution::default(),
+            steps: StepSink::off(),
         };
         let admitted = auth.admit(&requirements, headers, None, &mut context).noted_in(&mut Attribution::default());
         black_box(admitted.map_err(|refusal| anyhow!("{refusal:?}"))?);

@@ -10,6 +10,7 @@ mod context;
 pub mod credentials;
 mod customer;
 pub mod dpop;
+mod explained;
 pub mod id_token;
 pub mod introspection;
 pub mod jwt;
@@ -156,12 +157,18 @@ impl Authenticator {
         let sources = requirements.client_sources.as_deref();
         let has_secret = sources.is_some_and(|sources| sources.has_header(headers));
         let nothing = authorization.is_none() && api_key.is_none() && presented.is_empty() && !has_secret;
-        if nothing && (requirements.client || requirements.customer) {
+        let lacks_all = nothing && (requirements.client || requirements.customer);
+        context.steps.note("credentials", !lacks_all, || explained::credentials(requirements, headers, &presented));
+        if lacks_all {
             refuse(Refusal::NoCredential)?;
         }
         let mut key_client = None;
         if requirements.api_key {
-            match self.api_key(requirements, api_key, context) {
+            let found = self.api_key(requirements, api_key, context);
+            context.steps.note("api_key", found.is_ok(), || {
+                explained::api_key(&self.api_keys, requirements, api_key, &found, context)
+            });
+            match found {
                 Ok(key) => {
                     caller.api_key = Some(Arc::clone(&key.id));
                     key_client.clone_from(&key.client);
@@ -180,6 +187,7 @@ impl Authenticator {
                 }
                 Err(refusal) => Err(refusal),
             };
+            context.steps.note("client", found.is_ok(), || explained::client(requirements, is_by_secret, &found));
             match found {
                 Ok(found) => access = Some(found),
                 Err(refusal) => refuse(refusal)?,
@@ -189,10 +197,12 @@ impl Authenticator {
             // Where the rest shows that somebody else has it, it is known whose it is.
             caller.client = Some(Arc::clone(&found.client));
             if key_client.as_ref().is_some_and(|client| *client != found.client) {
+                context.steps.refuse("api_key.client", || explained::key_client(key_client.as_deref(), &found.client));
                 refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
                 (context.known.api_key, key_client) = (caller.api_key.take(), None);
             }
             if let Err(refusal) = possesses(found, is_by_secret, authorization, requirements, context) {
+                context.steps.refuse("possession", || explained::possession(found, requirements, context));
                 refuse(refusal)?;
                 context.known.client = caller.client.take();
                 access = None;
@@ -203,7 +213,9 @@ impl Authenticator {
                 id: access.as_ref().map(|access| &access.client).or(key_client.as_ref()).map(|client| &**client),
                 binding: access.as_ref().and_then(|access| access.binding),
             };
-            match self.customer(&presented, requirements, client, context) {
+            let found = self.customer(&presented, requirements, client, context);
+            context.steps.note("customer", found.is_ok(), || explained::customer(requirements, &found));
+            match found {
                 Ok((customer, claims)) => {
                     caller.claims = claims;
                     caller.previous = self.previous_of(&customer, context.now);
@@ -213,11 +225,17 @@ impl Authenticator {
                 Err(refusal) => refuse(refusal)?,
             }
         }
-        if let Some(access) = &access
-            && let Some(lacks) = access.lacks(&requirements.scopes)
-        {
-            context.known.lacks = Some(lacks);
-            refuse(Refusal::Scope)?;
+        if let Some(access) = &access {
+            let lacks = access.lacks(&requirements.scopes);
+            if !requirements.scopes.is_empty() {
+                context.steps.note("scopes", lacks.is_none(), || {
+                    explained::scopes(requirements, &access.scopes, lacks.as_deref())
+                });
+            }
+            if lacks.is_some() {
+                context.known.lacks = lacks;
+                refuse(Refusal::Scope)?;
+            }
         }
         Ok(())
     }
@@ -263,7 +281,9 @@ impl Authenticator {
         if context.now >= *until {
             return refused(ApiKeyFault::Expired);
         }
-        used.note(context.now);
+        if !context.steps.is_on() {
+            used.note(context.now);
+        }
         if !key.allow.is_empty() && !key.allow.iter().any(|network| network.contains(&context.address)) {
             return refused(ApiKeyFault::Address);
         }
@@ -285,6 +305,9 @@ impl Authenticator {
             _ => after_scheme(authorization, Some("Bearer"))?,
         };
         let access = self.access_token(token, context)?;
+        let steps = context.steps.within("client_token");
+        steps.note("audience", access.is_for(requirements), || explained::audience(requirements, &access));
+        steps.note("route_issuer", requirements.accepts(access.issuer), || requirements.explain_issuer(access.issuer));
         // Also of a token that was verified before, on a route for another audience or of other issuers.
         let fault = match access.is_for(requirements) {
             true if requirements.accepts(access.issuer) => return Ok(access),
@@ -301,9 +324,10 @@ impl Authenticator {
         if token.len() > context.longest_token {
             return Err(TokenFault::TooLong);
         }
-        let revocations = context.state.revocations();
+        let (revocations, steps) = (context.state.revocations(), context.steps.within("client_token"));
         if let Some(VerifiedToken::Access(access)) =
             context.verified.find(TokenKind::Access, token, context.now, revocations)
+            && !steps.is_on()
         {
             return Ok(access.clone());
         }
@@ -313,10 +337,17 @@ impl Authenticator {
         let ask = may_ask.then_some(&mut context.ask);
         let told = context.learned.client_token.clone();
         let told = told.as_deref();
-        let inspection = Inspection { now: context.now, revocations, accounts: None, told, known: &mut context.known };
+        let inspection =
+            Inspection { now: context.now, revocations, accounts: None, told, known: &mut context.known, steps };
         let Inspected { verdict, marks, claims, .. } = self.access_token_of(token, inspection, ask)?;
         let VerifiedToken::Access(access) = verdict.clone() else { return Err(TokenFault::Type) };
-        context.verified.keep(TokenKind::Access, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
+        if !steps.is_on() {
+            context.verified.keep(
+                TokenKind::Access,
+                token,
+                CachedVerdict::new(claims.ends, verdict, marks, generation),
+            );
+        }
         Ok(access)
     }
 

@@ -1,6 +1,8 @@
 //! Explanation of one decision: each check of a request with what it wanted and what it saw. Secrets are masked before
 //! they come here.
 
+pub mod trace;
+
 use serde::{Deserialize, Serialize};
 
 /// The outcome of a whole request.

@@ -100,6 +100,7 @@
 //! | 6 | `customer` | customer token or session cookie -> identifier |
 //! | 6 | `client_secret` | clients that show a secret with each call |
 //! | 6 | `system_token` | system tokens of trusted issuers -> client |
+//! | 5 | `explained` | what the checks of credentials want and see, for explanations |
 //! | 5 | `caller` | the proved caller |
 //! | 5 | `provider_events` | logouts and security events that other issuers tell |
 //! | 5 | `id_token` | ID tokens of the provider at which customers log in |

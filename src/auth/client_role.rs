@@ -3,6 +3,7 @@
 use super::jwt::Verifier;
 use super::jwt::claims::{ClaimPath, ClaimRule};
 use super::jwt::jws::Members;
+use crate::explanation::trace::{StepDetail, pointer_step};
 use crate::refusal::TokenFault;
 
 /// Between an issuer and the id of one of its clients, in the name of a client that is not configured.
@@ -28,6 +29,14 @@ impl ClientRole {
     /// Returns whether a token with these claims is a client's rather than a customer's.
     pub(super) fn is_of_client(&self, claims: &Members) -> bool {
         !self.rules.is_empty() && self.rules.iter().all(|rule| rule.holds(claims))
+    }
+
+    /// What makes a token a client's, for explanations.
+    pub(super) fn explain(&self) -> StepDetail {
+        let claims: Vec<String> = self.rules.iter().map(|rule| rule.claim.written()).collect();
+        let wanted = format!("a client's token, by the claims {}", claims.join(", "));
+        let key = format!("/trusted_issuers/{}/client/claims", pointer_step(self.verifier.issuer()));
+        StepDetail::new(wanted, "the claims of this token").at(key)
     }
 
     /// The name of a client of this issuer that is not configured: `ISSUER#ID`.

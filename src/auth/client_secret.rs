@@ -88,7 +88,9 @@ impl Authenticator {
             context.known.client = Some(Arc::clone(&client.id));
             return Err(Refusal::WrongClientSecret);
         }
-        secret.used.note(context.now);
+        if !context.steps.is_on() {
+            secret.used.note(context.now);
+        }
         Ok(client)
     }
 

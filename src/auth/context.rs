@@ -9,6 +9,7 @@ use super::jwt::remote_jwks::PublishedKeys;
 use super::opaque_token::{TokenAnswers, TokenQuestion};
 use super::tls::certificate::Certificate;
 use super::token_cache::VerifiedTokens;
+use crate::explanation::trace::StepSink;
 use crate::refusal::{DpopFault, Refusal};
 use crate::state::State;
 use crate::state::session::{Session, SessionDigest};
@@ -35,6 +36,8 @@ pub struct AuthContext<'a> {
     pub learned: LookupResult,
     /// Owners of credentials that are authentic, and yet refused.
     pub known: Attribution,
+    /// Receives the steps, where the request is explained. Then nothing has an effect.
+    pub steps: StepSink<'a>,
 }
 
 /// Lookup of a fact that the worker does not have.

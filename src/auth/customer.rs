@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::Authenticator;
 use super::context::{AuthContext, PendingLookup};
 use super::credentials::{PresentedCustomer, readable};
 use super::introspection::{Inspected, Inspection};
@@ -13,9 +12,11 @@ use super::requirements::Requirements;
 use super::token_binding::is_held_by_customer;
 use super::token_cache::CachedVerdict;
 use super::verdict::{Identity, VerifiedToken};
+use super::{Authenticator, SessionCookie};
 use crate::customer::Identifier;
+use crate::explanation::trace::{StepDetail, span};
 use crate::refusal::{Refusal, SessionFault, TokenFault};
-use crate::state::session::Found;
+use crate::state::session::{Found, SessionDigest};
 
 /// The client of a request, where one is proved.
 #[derive(Clone, Copy, Default)]
@@ -41,9 +42,22 @@ impl Authenticator {
                 let found = self.customer_token(token.as_bytes(), context).map_err(Refusal::CustomerToken)?;
                 // Also of a token that was verified before, on a listener for another audience or a route of other
                 // issuers.
+                let is_its_issuer = requirements.accepts(found.issuer);
+                context
+                    .steps
+                    .note("customer_token.route_issuer", is_its_issuer, || requirements.explain_issuer(found.issuer));
+                context.steps.note(
+                    "customer_token.listener_audience",
+                    found.isolated_audience == requirements.isolated_audience,
+                    || {
+                        let name =
+                            |audience: &Option<Arc<str>>| audience.as_deref().unwrap_or("the usual one").to_owned();
+                        StepDetail::new(name(&requirements.isolated_audience), name(&found.isolated_audience))
+                    },
+                );
                 let mut fits = if found.isolated_audience != requirements.isolated_audience {
                     Err(TokenFault::Audience)
-                } else if !requirements.accepts(found.issuer) {
+                } else if !is_its_issuer {
                     Err(TokenFault::Issuer)
                 } else {
                     Ok(())
@@ -70,7 +84,15 @@ impl Authenticator {
                 claims = found.claims;
                 Some(found.customer)
             }
-            Some(Err(fault)) => return Err(Refusal::CustomerToken(*fault)),
+            Some(Err(fault)) => {
+                context.steps.refuse("customer_token", || {
+                    StepDetail::new(
+                        "one token behind its scheme, where the route looks for it",
+                        "something else stands there",
+                    )
+                });
+                return Err(Refusal::CustomerToken(*fault));
+            }
             None => None,
         };
         let by_session = match presented.session {
@@ -96,8 +118,11 @@ impl Authenticator {
             return Err(TokenFault::TooLong);
         }
         let revocations = context.state.revocations();
+        let steps = context.steps.within("customer_token");
         let known = context.verified.find(TokenKind::Customer, token, context.now, revocations);
-        if let Some(VerifiedToken::Customer(identity)) = known {
+        if let Some(VerifiedToken::Customer(identity)) = known
+            && !steps.is_on()
+        {
             return Ok(identity.clone());
         }
         let token = readable(token)?;
@@ -107,30 +132,48 @@ impl Authenticator {
         let accounts = Some(&self.accounts);
         let told = context.learned.token.clone();
         let told = told.as_deref();
-        let inspection = Inspection { now: context.now, revocations, accounts, told, known: &mut context.known };
+        let inspection = Inspection { now: context.now, revocations, accounts, told, known: &mut context.known, steps };
         let Inspected { verdict, marks, claims, .. } = self.customer_token_of(token, inspection, ask)?;
         let VerifiedToken::Customer(identity) = verdict.clone() else { return Err(TokenFault::Type) };
-        context.verified.keep(TokenKind::Customer, token, CachedVerdict::new(claims.ends, verdict, marks, generation));
+        if !steps.is_on() {
+            context.verified.keep(
+                TokenKind::Customer,
+                token,
+                CachedVerdict::new(claims.ends, verdict, marks, generation),
+            );
+        }
         Ok(identity)
+    }
+
+    /// What the state says of a session; its use is noted, unless it is only explained.
+    fn found_session(&self, digest: &SessionDigest, cookie: &SessionCookie, context: &AuthContext<'_>) -> Found {
+        let check = (context.now, cookie.idle, &self.accounts);
+        let known = match &context.learned.session {
+            Some((told, session)) if told == digest => Some(session.as_ref()),
+            _ => None,
+        };
+        match (known, context.steps.is_on()) {
+            (Some(session), false) => context.state.judge(digest, session, check.0, check.1, check.2),
+            (Some(session), true) => context.state.verdict_on(digest, session, check.0, check.1, check.2),
+            (None, false) => context.state.session(digest, check.0, check.1, check.2),
+            (None, true) => context.state.peek_session(digest, check.0, check.1, check.2),
+        }
     }
 
     fn session(&self, value: &str, context: &mut AuthContext<'_>) -> Result<Identifier, SessionFault> {
         let cookie = self.cookie.as_ref().ok_or(SessionFault::Forged)?;
         let signed = match context.verified.find_cookie(value) {
-            Some(signed) => signed,
-            None => {
-                let signed = cookie.keys.verify(value)?;
-                context.verified.keep_cookie(value, signed);
-                signed
-            }
+            Some(signed) => Ok(signed),
+            None => cookie.keys.verify(value).inspect(|signed| context.verified.keep_cookie(value, *signed)),
         };
-        let digest = cookie.keys.session_of(signed, context.now)?;
-        let found = match &context.learned.session {
-            Some((told, session)) if *told == digest => {
-                context.state.judge(&digest, session.as_ref(), context.now, cookie.idle, &self.accounts)
-            }
-            _ => context.state.session(&digest, context.now, cookie.idle, &self.accounts),
-        };
+        let digest = signed.and_then(|signed| cookie.keys.session_of(signed, context.now, context.steps.is_on()));
+        context.steps.note("session.cookie", digest.is_ok(), || {
+            let saw = if digest.is_ok() { "it is" } else { "it is not, or its key has ended" };
+            StepDetail::new("a cookie signed by one of login.cookie.keys", saw).at("/login/cookie/keys")
+        });
+        let digest = digest?;
+        let found = self.found_session(&digest, cookie, context);
+        context.steps.note("session", matches!(found, Found::Live(_)), || found_session(&found, cookie.idle));
         if matches!(found, Found::Expired | Found::NoAccount) {
             context.known.customer = match &context.learned.session {
                 Some((told, Some(session))) if *told == digest => Some(session.customer.clone()),
@@ -154,4 +197,16 @@ impl Authenticator {
             }
         }
     }
+}
+
+/// What is wanted of a session and what it is, for explanations.
+fn found_session(found: &Found, idle: u64) -> StepDetail {
+    let saw = match found {
+        Found::Live(_) => "it is",
+        Found::Expired => "it was unused for too long, or is too old",
+        Found::NoAccount => "its account is gone, or has another password",
+        Found::Unknown => "there is none: it has ended, was revoked, or is another gateway's",
+        Found::Ask => "this process does not know it; the store has to be asked",
+    };
+    StepDetail::new(format!("a live session, used within {}", span(idle)), saw).at("/login/cookie/idle")
 }

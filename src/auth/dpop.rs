@@ -11,6 +11,7 @@ use super::jwt::algorithm::Algorithm;
 use super::jwt::jwk_set::JwkSet;
 use super::jwt::jws::{Jws, Members};
 use super::tls::certificate::Thumbprint;
+use crate::explanation::trace::StepSink;
 use crate::refusal::{DpopFault, TokenFault};
 
 /// The signature algorithms of proofs, all of key pairs.
@@ -58,7 +59,7 @@ impl Proof {
         let key = public_members(&key).ok_or(DpopFault::Malformed)?;
         let set = json!({ "keys": [key] }).to_string();
         let (keys, _) = JwkSet::from_jwks(set.as_bytes(), &ALGORITHMS).map_err(|_| DpopFault::Malformed)?;
-        keys.verify_signature(&jws, 0).map_err(|_| DpopFault::Signature)?;
+        keys.verify_signature(&jws, 0, StepSink::off()).map_err(|_| DpopFault::Signature)?;
         let key = thumbprint(&key);
         let claims = Members::parse(jws.payload()).ok_or(DpopFault::Malformed)?;
         let text = |name| claims.get(name).and_then(Value::as_str).ok_or(DpopFault::Malformed);

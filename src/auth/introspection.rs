@@ -14,6 +14,7 @@ use super::opaque_token::TokenAnswers;
 use super::requirements::IssuerNumber;
 use super::verdict::{Access, Delegate, Identity, Marks, VerifiedToken};
 use crate::customer::Identifier;
+use crate::explanation::trace::{StepDetail, StepSink, pointer_step, shown};
 use crate::refusal::TokenFault;
 use crate::state::State;
 use crate::state::account_stamp::AccountStamps;
@@ -40,6 +41,8 @@ pub(super) struct Inspection<'i> {
     pub(super) told: Option<&'i TokenAnswers>,
     /// Receives the owner of an authentic token, good or not.
     pub(super) known: &'i mut Attribution,
+    /// Receives the steps.
+    pub(super) steps: StepSink<'i>,
 }
 
 /// A customer's token whose claims are proved.
@@ -123,7 +126,8 @@ impl Authenticator {
             if self.access.as_ref().is_some_and(|verifier| compact.issuer() == Some(verifier.issuer())) {
                 let known = &mut Attribution::default();
                 let revocations = state.revocations();
-                let inspection = Inspection { now, revocations, accounts: None, told: None, known };
+                let inspection =
+                    Inspection { now, revocations, accounts: None, told: None, known, steps: StepSink::off() };
                 match self.own_access_token_of(&compact, token, inspection) {
                     Err(TokenFault::Type) => {}
                     decided => return decided,
@@ -146,7 +150,8 @@ impl Authenticator {
         let Inquiry { now, network, state } = inquiry;
         let revocations = state.revocations();
         let (mut ask, mut known) = (None, Attribution::default());
-        let first = Inspection { now, revocations, accounts: None, told: None, known: &mut known };
+        let first =
+            Inspection { now, revocations, accounts: None, told: None, known: &mut known, steps: StepSink::off() };
         let decided = self.access_token_of(token, first, Some(&mut ask));
         let told = match ask {
             Some(PendingLookup::ClientIssuer(keys)) => {
@@ -156,7 +161,14 @@ impl Authenticator {
             Some(PendingLookup::ClientToken(question)) => Some(Box::pin(question.ask(network)).await),
             _ => return decided,
         };
-        let again = Inspection { now, revocations, accounts: None, told: told.as_ref(), known: &mut known };
+        let again = Inspection {
+            now,
+            revocations,
+            accounts: None,
+            told: told.as_ref(),
+            known: &mut known,
+            steps: StepSink::off(),
+        };
         self.access_token_of(token, again, None)
     }
 
@@ -176,7 +188,7 @@ impl Authenticator {
         let accounts = (purpose != Purpose::End).then_some(&self.accounts);
         let revocations = state.revocations();
         let mut ask = None;
-        let first = Inspection { now, revocations, accounts, told: None, known: &mut *known };
+        let first = Inspection { now, revocations, accounts, told: None, known: &mut *known, steps: StepSink::off() };
         let decided = self.customer_token_of(token, first, Some(&mut ask));
         let told = match ask {
             Some(PendingLookup::Issuer(keys)) => {
@@ -186,7 +198,7 @@ impl Authenticator {
             Some(PendingLookup::Token(question)) => Some(Box::pin(question.ask(network)).await),
             _ => return decided,
         };
-        let again = Inspection { now, revocations, accounts, told: told.as_ref(), known };
+        let again = Inspection { now, revocations, accounts, told: told.as_ref(), known, steps: StepSink::off() };
         self.customer_token_of(token, again, None)
     }
 
@@ -218,17 +230,21 @@ impl Authenticator {
         token: &str,
         inspection: Inspection<'_>,
     ) -> Result<Inspected, TokenFault> {
-        let Inspection { now, revocations, known, .. } = inspection;
+        let Inspection { now, revocations, known, steps, .. } = inspection;
         let verifier = self.access.as_ref().ok_or(TokenFault::Issuer)?;
         let claims =
-            verifier.verify_for(compact, now, |token| known.client = token.text("client_id").map(Arc::from))?;
+            verifier.verify_for(compact, now, steps, |token| known.client = token.text("client_id").map(Arc::from))?;
         let marks = Marks::of(&claims, verifier.issuer(), true, token);
         let id = claims.client_id.as_deref().ok_or(TokenFault::Malformed)?;
         let mut refused = |fault| {
             known.client = Some(id.into());
             fault
         };
-        let client = self.clients.get(id).ok_or_else(|| refused(TokenFault::UnknownClient))?;
+        let client = self.clients.get(id);
+        steps.note("client", client.is_some(), || {
+            StepDetail::new("a client of gateway.yaml", shown(id)).at(format!("/clients/{}", pointer_step(id)))
+        });
+        let client = client.ok_or_else(|| refused(TokenFault::UnknownClient))?;
         if self.apart_of(&claims).is_none() && !client.audiences.contains(&claims.audience) {
             return Err(refused(TokenFault::Audience));
         }
@@ -244,10 +260,7 @@ impl Authenticator {
             certificate: client.certificate.clone(),
             binding: claims.binding,
         });
-        revocations.note(marks.issued, now);
-        if marks.are_revoked(&verdict, revocations) {
-            return Err(refused(TokenFault::Revoked));
-        }
+        marks.are_good(&verdict, revocations, now, steps).map_err(refused)?;
         Ok(Inspected { verdict, marks, claims, issuer: verifier.issuer().to_owned() })
     }
 
@@ -262,12 +275,15 @@ impl Authenticator {
         if self.trusted.introspects() && opaque::is_opaque(token) {
             return self.opaque_token_of(token, self.trusted.introspecting_customers(), inspection, ask);
         }
-        let Inspection { now, revocations, accounts, told, known } = inspection;
+        let Inspection { now, revocations, accounts, told, known, steps } = inspection;
         let compact = Compact::parse(token)?;
         let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
         let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
         let own = self.own.as_ref().filter(|own| own.issuer() == issuer);
         let named = |verifier: &Verifier, subject: &str| match own {
+            Some(_) if steps.is_on() => {
+                deriver.recognize(subject, now).map(|(known, _)| known).map_err(|_| TokenFault::Subject)
+            }
             Some(_) => deriver.accept(subject, now).map_err(|_| TokenFault::Subject),
             None => deriver.derive(verifier.tenant(), subject).map_err(|_| TokenFault::Subject),
         };
@@ -275,9 +291,9 @@ impl Authenticator {
             known.customer = verifier.subject_of(token).and_then(|subject| named(verifier, &subject).ok());
         };
         let (number, verifier, claims) = match (own, self.trusted.find(issuer)) {
-            (Some(own), _) => (IssuerNumber::OWN, own, own.verify_for(&compact, now, |token| note(own, token))?),
+            (Some(own), _) => (IssuerNumber::OWN, own, own.verify_for(&compact, now, steps, |token| note(own, token))?),
             (None, Some(issuer)) if !issuer.verifier.has_keys() => {
-                let inspection = Inspection { now, revocations, accounts, told, known };
+                let inspection = Inspection { now, revocations, accounts, told, known, steps };
                 return self.opaque_token_of(token, std::iter::once(issuer), inspection, ask);
             }
             (None, Some(issuer)) if issuer.customers => {
@@ -288,15 +304,29 @@ impl Authenticator {
                         note(verifier, token)
                     }
                 };
-                let claims = of_other_issuer(&issuer.verifier, &compact, now, ask, note)?;
+                let claims = of_other_issuer(&issuer.verifier, &compact, (now, steps), ask, note)?;
                 if is_of_client {
                     return Err(TokenFault::Type);
                 }
                 (issuer.number, &issuer.verifier, claims)
             }
-            (None, _) => return Err(TokenFault::Issuer),
+            (None, _) => {
+                steps.refuse("iss", || {
+                    let saw = format!("{}, which is none of them", shown(compact.issuer().unwrap_or_default()));
+                    StepDetail::new("this gateway's own issuer, or one of trusted_issuers for customers", saw)
+                        .at("/trusted_issuers")
+                });
+                return Err(TokenFault::Issuer);
+            }
         };
-        if own.is_some() && accounts.is_some_and(|accounts| !accounts.admit(claims.account)) {
+        let is_in_force = own.is_none() || accounts.is_none_or(|accounts| accounts.admit(claims.account));
+        if own.is_some() {
+            steps.note("account", is_in_force, || {
+                let saw = if is_in_force { "it is" } else { "it is gone, or has another password" };
+                StepDetail::new("the account is as it was at the login", saw).at("/login/accounts")
+            });
+        }
+        if !is_in_force {
             known.customer = named(verifier, &claims.subject).ok();
             return Err(TokenFault::Account);
         }
@@ -314,14 +344,14 @@ impl Authenticator {
         let given_for = claims.delegation.as_ref().and_then(|delegation| delegation.given_for.as_deref());
         let number = given_for.and_then(|iss| self.trusted.find(iss)).map_or(number, |issuer| issuer.number);
         let marks = Marks::of(&claims, verifier.issuer(), own.is_some(), token).ended_with(ends_with);
-        let inspection = Inspection { now, revocations, accounts, told, known };
+        let inspection = Inspection { now, revocations, accounts, told, known, steps };
         // The spelling that the token itself has.
         self.of_customer(CustomerToken { customer, claims, marks, issuer, number, delegate }, inspection)
     }
 
     /// Verdict on a token of this customer: whether it was revoked.
     fn of_customer(&self, token: CustomerToken<'_>, inspection: Inspection<'_>) -> Result<Inspected, TokenFault> {
-        let Inspection { now, revocations, known, .. } = inspection;
+        let Inspection { now, revocations, known, steps, .. } = inspection;
         let CustomerToken { customer, claims, marks, issuer, number, delegate } = token;
         let isolated_audience = self.apart_of(&claims).cloned();
         let marks = marks
@@ -336,11 +366,9 @@ impl Authenticator {
             claims: forwarded,
             delegate,
         });
-        revocations.note(marks.issued, now);
-        if marks.are_revoked(&verdict, revocations) {
-            known.customer = verdict.customer().cloned();
-            return Err(TokenFault::Revoked);
-        }
+        marks
+            .are_good(&verdict, revocations, now, steps)
+            .inspect_err(|_| known.customer = verdict.customer().cloned())?;
         Ok(Inspected { verdict, marks, claims, issuer: issuer.to_owned() })
     }
 
@@ -398,11 +426,11 @@ impl Authenticator {
 fn of_other_issuer(
     trusted: &Verifier,
     token: &Compact<'_>,
-    now: u64,
+    (now, steps): (u64, StepSink<'_>),
     ask: Option<&mut Option<PendingLookup>>,
     mut note: impl FnMut(&Verifier, &Compact<'_>),
 ) -> Result<jwt::Claims, TokenFault> {
-    trusted.verify_for(token, now, |token| note(trusted, token)).map_err(|fault| {
+    trusted.verify_for(token, now, steps, |token| note(trusted, token)).map_err(|fault| {
         let Some(published) = trusted.published() else { return fault };
         if let Some(ask) = ask
             && published.may_learn(fault)

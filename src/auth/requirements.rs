@@ -6,6 +6,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{API_KEY, CUSTOMER_AUTH};
+use crate::explanation::trace::StepDetail;
 use crate::json_body::Pointer;
 
 /// Number of an issuer: 0 is this gateway, then `trusted_issuers` in their order.
@@ -54,6 +55,19 @@ pub struct Requirements {
 }
 
 impl Requirements {
+    /// What the route wants of the issuer of a token, for explanations.
+    pub(super) fn explain_issuer(&self, issuer: IssuerNumber) -> StepDetail {
+        let name = |number: &IssuerNumber| match number.0 {
+            0 => "this gateway".to_owned(),
+            place => format!("trusted_issuers[{}]", place - 1),
+        };
+        let wanted = match &self.issuers {
+            None => "any issuer of gateway.yaml".to_owned(),
+            Some(issuers) => issuers.iter().map(name).collect::<Vec<_>>().join(" or "),
+        };
+        StepDetail::new(wanted, name(&issuer)).at(format!("/routes/{}/issuers", self.route))
+    }
+
     /// Returns whether tokens of this issuer are accepted.
     pub(super) fn accepts(&self, issuer: IssuerNumber) -> bool {
         self.issuers.as_ref().is_none_or(|issuers| issuers.contains(&issuer))

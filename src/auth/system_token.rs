@@ -16,6 +16,7 @@ use super::jwt::jws::Members;
 use super::jwt::{Claims, Compact};
 use super::trusted_issuer::TrustedIssuer;
 use super::verdict::{Access, ForeignAudiences, Marks, VerifiedToken};
+use crate::explanation::trace::{StepDetail, shown};
 use crate::refusal::TokenFault;
 
 impl Authenticator {
@@ -33,7 +34,7 @@ impl Authenticator {
         inspection: Inspection<'_>,
         ask: Option<&mut Option<PendingLookup>>,
     ) -> Result<Inspected, TokenFault> {
-        let Inspection { now, revocations, accounts, told, known } = inspection;
+        let Inspection { now, revocations, accounts, told, known, steps } = inspection;
         let role = issuer.clients.as_deref().ok_or(TokenFault::Issuer)?;
         let verifier = &role.verifier;
         let (mut owner, mut is_of_customer) = (None, false);
@@ -41,7 +42,7 @@ impl Authenticator {
             is_of_customer = !role.is_of_client(token.claims());
             owner = verifier.subject_of(token).map(Cow::into_owned);
         };
-        let verified = verifier.verify_for(compact, now, note).map_err(|fault| {
+        let verified = verifier.verify_for(compact, now, steps, note).map_err(|fault| {
             let Some(published) = verifier.published() else { return fault };
             if let Some(ask) = ask
                 && published.may_learn(fault)
@@ -58,11 +59,13 @@ impl Authenticator {
             let owner = owner.filter(|_| !is_of_customer);
             known.client = owner.and_then(|id| self.name_of(role, &id).ok()).map(Arc::from);
         })?;
-        if !role.is_of_client(compact.claims()) {
+        let is_of_client = role.is_of_client(compact.claims());
+        steps.note("role", is_of_client, || role.explain());
+        if !is_of_client {
             return Err(TokenFault::Type);
         }
         let marks = Marks::of(&claims, verifier.issuer(), false, token);
-        let inspection = Inspection { now, revocations, accounts, told, known };
+        let inspection = Inspection { now, revocations, accounts, told, known, steps };
         self.system_access(issuer, compact.claims(), (claims, marks), inspection)
     }
 
@@ -74,17 +77,19 @@ impl Authenticator {
         (mut claims, marks): (Claims, Marks),
         inspection: Inspection<'_>,
     ) -> Result<Inspected, TokenFault> {
-        let Inspection { now, revocations, known, .. } = inspection;
+        let Inspection { now, revocations, known, steps, .. } = inspection;
         let role = issuer.clients.as_deref().ok_or(TokenFault::Issuer)?;
         let name = self.name_of(role, &claims.subject);
         known.client = name.as_ref().ok().map(|name| Arc::from(name.as_str()));
-        let access = self.foreign_access(issuer, role, members, &claims, name?)?;
+        let access = name.and_then(|name| self.foreign_access(issuer, role, members, &claims, name));
+        steps.note("client", access.is_ok(), || {
+            let saw = known.client.as_deref().map_or_else(|| "no usable name".to_owned(), shown);
+            StepDetail::new("a client that may call here, bound to a certificate where it must be", saw).at("/clients")
+        });
+        let access = access?;
         claims.client_id = Some((*access.client).to_owned());
         let verdict = VerifiedToken::Access(access);
-        revocations.note(marks.issued, now);
-        if marks.are_revoked(&verdict, revocations) {
-            return Err(TokenFault::Revoked);
-        }
+        marks.are_good(&verdict, revocations, now, steps)?;
         Ok(Inspected { verdict, marks, claims, issuer: role.verifier.issuer().to_owned() })
     }
 

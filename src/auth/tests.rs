@@ -20,6 +20,7 @@ use super::trusted_issuer::TrustedIssuer;
 use super::*;
 use crate::config::raw::{GrantType, TokenReach};
 use crate::customer::{Identifier, IdentifierKey, Mode};
+use crate::explanation::trace::StepSink;
 use crate::secret::Secret;
 use crate::state::State;
 
@@ -247,6 +248,7 @@ fn admit(auth: &Authenticator, step: &Step, now: u64, verified: &mut VerifiedTok
         ask: None,
         learned: LookupResult::default(),
         known: Attribution::default(),
+        steps: StepSink::off(),
     };
     let admitted = auth.admit(&WORLD.demands[step.requirements], &headers, None, &mut context);
     let caller = admitted.noted_in(&mut Attribution::default())?;

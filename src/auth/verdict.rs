@@ -10,6 +10,7 @@ use super::jwt::forwarded_claims::ForwardedClaims;
 use super::requirements::{IssuerNumber, Requirements};
 use super::tls::certificate::CertificateName;
 use crate::customer::Identifier;
+use crate::explanation::trace::{StepDetail, StepSink};
 use crate::hex::hex;
 use crate::refusal::TokenFault;
 use crate::state::revocation::{Issued, Revocations, Subject};
@@ -204,6 +205,28 @@ impl Marks {
     /// The customer has another name too.
     pub fn also_known_as(self, also: Option<Identifier>) -> Self {
         Self { also, ..self }
+    }
+
+    /// Notes the time of issue, and checks that no rule covers the token, its login or its owner. `now` is in seconds
+    /// since 1970.
+    pub(super) fn are_good(
+        &self,
+        verdict: &VerifiedToken,
+        revocations: &Revocations,
+        now: u64,
+        steps: StepSink<'_>,
+    ) -> Result<(), TokenFault> {
+        if !steps.is_on() {
+            revocations.note(self.issued, now);
+        }
+        let is_revoked = self.are_revoked(verdict, revocations);
+        steps.note("revocation", !is_revoked, || {
+            StepDetail::new(
+                "no revocation of this token, its login or its owner",
+                if is_revoked { "one" } else { "none" },
+            )
+        });
+        if is_revoked { Err(TokenFault::Revoked) } else { Ok(()) }
     }
 
     /// Returns whether a rule covers the token, its login or its owner.

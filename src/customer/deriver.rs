@@ -128,6 +128,16 @@ impl Deriver {
     /// # Errors
     /// It cannot have come from this deriver.
     pub fn accept(&self, text: &str, now: u64) -> Result<Identifier, TraceFault> {
+        let (accepted, used) = self.recognize(text, now)?;
+        used.note(now);
+        Ok(accepted)
+    }
+
+    /// The same without noting the use; with the place where that is noted.
+    ///
+    /// # Errors
+    /// As [`Deriver::accept`].
+    pub fn recognize(&self, text: &str, now: u64) -> Result<(Identifier, &LastUse), TraceFault> {
         let (used, accepted) = match (self.current.accept(text), self.remembered(now)) {
             (Err(TraceFault::Version), Some(previous)) => {
                 let accepted = match self.mode() {
@@ -141,8 +151,7 @@ impl Deriver {
             }
             (outcome, _) => (&self.current.used, outcome?),
         };
-        used.note(now);
-        Ok(accepted)
+        Ok((accepted, used))
     }
 
     /// The identifier of this customer under the key before, while backends still get it; only in traceable mode. `now`

@@ -16,6 +16,7 @@ use crate::auth::attribution::Attribution;
 use crate::auth::dpop::Proof;
 use crate::auth::token_cache::VerifiedTokens;
 use crate::auth::{AuthContext, Caller, DpopRequirement, LookupResult, PendingLookup};
+use crate::explanation::trace::StepSink;
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
 
@@ -196,6 +197,7 @@ impl Gateway {
             ask: None,
             learned: looked_up.map(|known| known.learned.clone()).unwrap_or_default(),
             known: Attribution::default(),
+            steps: StepSink::to(record.trace.as_deref()),
         };
         let (auth, headers, body) = (&call.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
         let caller = if route.enforcement.is_always() {

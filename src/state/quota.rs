@@ -134,6 +134,13 @@ impl Quotas {
         })
     }
 
+    /// The calls that are left, without counting one.
+    pub(super) fn left(&self, key: &str, quota: Quota, begun: u64) -> u64 {
+        let known = self.counts.get(&(Box::from(key), quota.period));
+        let known = known.as_deref().filter(|entry| entry.count.begun == begun);
+        known.map_or(quota.most, |entry| quota.most.saturating_sub(entry.count.used) + entry.leased)
+    }
+
     /// Adds a lease of `granted` calls of the period that began at `begun`; the store has given out `used` in all.
     pub(super) fn lease(&self, key: &str, period: Period, begun: u64, granted: u64, used: u64) {
         self.with(key, period, begun, |entry| {

@@ -29,6 +29,8 @@ pub(super) struct SessionCheck<'a> {
     pub(super) trust: SessionCertainty,
     pub(super) revocations: &'a Revocations,
     pub(super) accounts: &'a AccountStamps,
+    /// It counts as a use of the session.
+    pub(super) is_used: bool,
 }
 
 /// The cache.
@@ -69,7 +71,7 @@ pub(super) struct KnownSession {
 impl KnownSession {
     /// The outcome, and whether the store should be told of the use.
     fn find(&self, digest: &SessionDigest, check: SessionCheck<'_>) -> (Found, bool) {
-        let SessionCheck { now, idle, trust, revocations, accounts } = check;
+        let SessionCheck { now, idle, trust, revocations, accounts, is_used } = check;
         match trust {
             SessionCertainty::Complete => {}
             SessionCertainty::Listening(since) if self.listening.load(Ordering::Relaxed) == since => {}
@@ -95,6 +97,9 @@ impl KnownSession {
             // Another replica may have seen it since.
             let found = if matches!(trust, SessionCertainty::Complete) { Found::Expired } else { Found::Ask };
             return (found, false);
+        }
+        if !is_used {
+            return (Found::Live(self.customer.clone()), false);
         }
         if self.last_seen.load(Ordering::Relaxed) < now {
             self.last_seen.store(now, Ordering::Relaxed);
@@ -229,7 +234,7 @@ mod tests {
         trust: SessionCertainty,
         (revocations, accounts): (&Revocations, &AccountStamps),
     ) -> (Found, bool) {
-        sessions.find(digest, SessionCheck { now, idle, trust, revocations, accounts })
+        sessions.find(digest, SessionCheck { now, idle, trust, revocations, accounts, is_used: true })
     }
 
     fn session(seen: u64) -> Session {

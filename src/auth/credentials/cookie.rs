@@ -101,16 +101,24 @@ impl CookieKeys {
     /// # Errors
     /// [`SessionFault::Forged`] for whatever these keys did not sign.
     pub fn open(&self, value: &str, now: u64) -> Result<SessionDigest, SessionFault> {
-        self.session_of(self.verify(value)?, now)
+        self.session_of(self.verify(value)?, now, false)
     }
 
-    /// The session of a cookie that was verified by these same keys, now or before.
+    /// The session of a cookie that was verified by these same keys, now or before. Its use is noted, unless it is only
+    /// explained.
     ///
     /// # Errors
     /// [`SessionFault::Forged`] where its key has ended.
-    pub(in crate::auth) fn session_of(&self, cookie: SignedCookie, now: u64) -> Result<SessionDigest, SessionFault> {
+    pub(in crate::auth) fn session_of(
+        &self,
+        cookie: SignedCookie,
+        now: u64,
+        is_explained: bool,
+    ) -> Result<SessionDigest, SessionFault> {
         let key = self.0.get(cookie.key).filter(|key| now < key.until).ok_or(SessionFault::Forged)?;
-        key.used.note(now);
+        if !is_explained {
+            key.used.note(now);
+        }
         Ok(cookie.session)
     }
 
@@ -193,8 +201,8 @@ mod tests {
         let keys = CookieKeys::dated(vec![key]);
         let cookie = keys.issue(1_000).unwrap();
         let signed = keys.verify(&cookie.value).unwrap();
-        assert_eq!(keys.session_of(signed, 4_999), Ok(cookie.digest));
-        assert_eq!(keys.session_of(signed, 5_000), Err(SessionFault::Forged));
+        assert_eq!(keys.session_of(signed, 4_999, false), Ok(cookie.digest));
+        assert_eq!(keys.session_of(signed, 5_000, false), Err(SessionFault::Forged));
         assert_eq!(keys.versions().next().unwrap().used.seconds(), Some(4_999));
     }
 

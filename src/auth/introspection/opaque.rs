@@ -51,7 +51,8 @@ impl Authenticator {
         if !role.is_of_client(&active.claims) {
             return Err(TokenFault::Type);
         }
-        let claims = role.verifier.verify_introspected(&active.claims, active.until, inspection.now)?;
+        let claims =
+            role.verifier.verify_introspected(&active.claims, active.until, inspection.now, inspection.steps)?;
         let marks = marks_of(&claims, role.verifier.issuer(), token);
         self.system_access(issuer, &active.claims, (claims, marks), inspection)
     }
@@ -71,7 +72,8 @@ impl Authenticator {
         }
         let deriver = self.deriver.as_ref().ok_or(TokenFault::Issuer)?;
         let named = |subject: &str| deriver.derive(verifier.tenant(), subject).map_err(|_| TokenFault::Subject);
-        let claims = match verifier.verify_introspected(&active.claims, active.until, inspection.now) {
+        let claims = match verifier.verify_introspected(&active.claims, active.until, inspection.now, inspection.steps)
+        {
             Ok(claims) => claims,
             Err(fault) => {
                 let subject = verifier.subject_in(&active.claims);

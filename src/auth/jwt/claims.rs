@@ -23,6 +23,14 @@ impl ClaimPath {
         Self { name: name.replace("~1", "/").replace("~0", "~"), rest: rest.to_owned() }
     }
 
+    /// As it is written in gateway.yaml.
+    pub(in crate::auth) fn written(&self) -> String {
+        if self.rest.is_empty() {
+            return self.name.clone();
+        }
+        format!("/{}{}", self.name.replace('~', "~0").replace('/', "~1"), self.rest)
+    }
+
     pub(super) fn find<'c>(&self, claims: &'c Members) -> Option<&'c Value> {
         claims.get(&self.name)?.pointer(&self.rest)
     }

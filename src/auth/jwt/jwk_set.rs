@@ -15,6 +15,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::algorithm::Algorithm;
 use super::jws::{Jws, Members};
+use crate::explanation::trace::{StepDetail, StepSink, shown, span};
 use crate::key_validity::LastUse;
 use crate::pem::{self, PublicBlock};
 use crate::refusal::TokenFault;
@@ -88,15 +89,24 @@ impl VerifyingKey {
         now < self.until || self.until == u64::MAX
     }
 
-    /// Returns its end, where it has made this signature.
-    fn verify(&self, material: &Material, jws: &Jws<'_>, now: u64) -> Option<u64> {
-        if !material.verifies(jws.signed(), jws.signature()) {
-            return None;
+    /// Itself, where it has made this signature.
+    fn verify(&self, material: &Material, jws: &Jws<'_>) -> Option<&Self> {
+        material.verifies(jws.signed(), jws.signature()).then_some(self)
+    }
+
+    /// Its name, its end and its last use, for people.
+    fn described(&self, now: u64) -> String {
+        let mut text = match &self.id {
+            Some(id) => format!("key {}", shown(id)),
+            None => "a key without kid".to_owned(),
+        };
+        if self.until != u64::MAX {
+            text.push_str(&format!(", ends in {}", span(self.until.saturating_sub(now))));
         }
-        if let Some(used) = &self.used {
-            used.note(now);
+        if let Some(last) = self.used.as_ref().and_then(|used| used.seconds()) {
+            text.push_str(&format!(", last used {} ago", span(now.saturating_sub(last))));
         }
-        Some(self.until)
+        text
     }
 }
 
@@ -212,23 +222,63 @@ impl JwkSet {
     ///
     /// # Errors
     /// [`TokenFault::UnknownKey`], [`TokenFault::Algorithm`] or [`TokenFault::Signature`].
-    pub(in crate::auth) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
-        let Some(id) = jws.key_id() else { return self.verify_unnamed(jws, now) };
+    pub(in crate::auth) fn verify_signature(
+        &self,
+        jws: &Jws<'_>,
+        now: u64,
+        steps: StepSink<'_>,
+    ) -> Result<u64, TokenFault> {
+        let found = self.signing_key(jws, now);
+        steps.note("signature", found.is_ok(), || self.explained(jws, now, &found));
+        let key = found?;
+        if let Some(used) = key.used.as_ref().filter(|_| !steps.is_on()) {
+            used.note(now);
+        }
+        Ok(key.until)
+    }
+
+    fn explained(&self, jws: &Jws<'_>, now: u64, found: &Result<&VerifyingKey, TokenFault>) -> StepDetail {
+        const MOST: usize = 5;
+        let live: Vec<_> = self.0.iter().filter(|key| key.is_live(now)).collect();
+        let mut names: Vec<String> = live
+            .iter()
+            .take(MOST)
+            .map(|key| key.id.as_deref().map_or_else(|| "one without kid".to_owned(), shown))
+            .collect();
+        if live.len() > MOST {
+            names.push(format!("and {} more", live.len() - MOST));
+        }
+        let wanted = format!("made by one of the keys {}", names.join(", "));
+        let named = jws.key_id().map_or_else(|| "no kid".to_owned(), |id| format!("kid {}", shown(id)));
+        let saw = format!("{named}, alg {}", jws.algorithm().name());
+        StepDetail::new(
+            wanted,
+            match found {
+                Ok(key) => format!("{saw}: {}", key.described(now)),
+                Err(TokenFault::Signature) => format!("{saw}: the signature is not by this key"),
+                Err(TokenFault::Algorithm) => format!("{saw}: the key is not for this algorithm"),
+                Err(_) => format!("{saw}: no such key, and none without a name has signed it"),
+            },
+        )
+    }
+
+    fn signing_key(&self, jws: &Jws<'_>, now: u64) -> Result<&VerifyingKey, TokenFault> {
+        let Some(id) = jws.key_id() else { return self.unnamed_key(jws, now) };
         let mut is_named = false;
         for key in self.0.iter().filter(|key| key.is_live(now)) {
             if key.id.as_deref() == Some(id) || key.is_secret() {
                 is_named = true;
                 if let Some(material) = key.fit(jws.algorithm()) {
-                    return key.verify(material, jws, now).ok_or(TokenFault::Signature);
+                    return key.verify(material, jws).ok_or(TokenFault::Signature);
                 }
             }
         }
-        if is_named { Err(TokenFault::Algorithm) } else { self.verify_unnamed(jws, now) }
+        if is_named { Err(TokenFault::Algorithm) } else { self.unnamed_key(jws, now) }
     }
 
     /// The same for a token whose `kid` names no key.
     #[cold]
-    fn verify_unnamed(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+    fn unnamed_key(&self, jws: &Jws<'_>, now: u64) -> Result<&VerifyingKey, TokenFault> {
         let said = jws.certificate_names();
         let texts = || said.iter().map(String::as_str);
         let named = CertificateDigests::of_texts(texts().chain(jws.key_id()));
@@ -243,8 +293,8 @@ impl JwkSet {
         let candidates = fitting.filter(|(key, _)| if is_named { has_name(key) } else { is_nameless(key) });
         let mut tried = 0;
         for (key, material) in candidates.take(MOST_TRIED) {
-            if let Some(until) = key.verify(material, jws, now) {
-                return Ok(until);
+            if let Some(key) = key.verify(material, jws) {
+                return Ok(key);
             }
             tried += 1;
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::jwk_set::JwkSet;
 use super::jws::Jws;
-use super::remote_jwks::PublishedKeys;
+use super::remote_jwks::{JwksStatus, PublishedKeys};
+use crate::explanation::trace::{StepDetail, StepSink, shown, span};
 use crate::refusal::TokenFault;
 
 /// Source of an issuer's keys.
@@ -25,10 +26,20 @@ impl From<JwkSet> for Keys {
 }
 
 impl Keys {
-    pub(super) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+    pub(super) fn verify_signature(&self, jws: &Jws<'_>, now: u64, steps: StepSink<'_>) -> Result<u64, TokenFault> {
         match self {
-            Self::Fixed(keys) => keys.verify_signature(jws, now),
-            Self::Published(published) => published.verify_signature(jws, now),
+            Self::Fixed(keys) => keys.verify_signature(jws, now, steps),
+            Self::Published(published) => {
+                steps.note("keys", published.has_keys(now), || {
+                    let JwksStatus { issuer, keys, age, .. } = published.standing(now);
+                    let saw = match age {
+                        Some(age) => format!("{keys} keys, fetched {} ago", span(age)),
+                        None => "none: they have not been fetched, or too long ago".to_owned(),
+                    };
+                    StepDetail::new(format!("the keys of {}", shown(&issuer)), saw)
+                });
+                published.verify_signature(jws, now, steps)
+            }
             Self::Nowhere => Err(TokenFault::UnknownKey),
         }
     }

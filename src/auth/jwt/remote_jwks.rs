@@ -23,6 +23,7 @@ use tokio::sync::{Notify, watch};
 use super::algorithm::Algorithm;
 use super::jwk_set::{JwkSet, NewKeySet, listed};
 use super::jws::Jws;
+use crate::explanation::trace::StepSink;
 use crate::fetch::{ChosenBy, Fetcher};
 use crate::refusal::TokenFault;
 use failure::FetchFailure;
@@ -171,10 +172,10 @@ impl PublishedKeys {
     ///
     /// # Errors
     /// The faults of [`JwkSet`], and [`TokenFault::NoKeys`] where the keys have expired or were never fetched.
-    pub(super) fn verify_signature(&self, jws: &Jws<'_>, now: u64) -> Result<u64, TokenFault> {
+    pub(super) fn verify_signature(&self, jws: &Jws<'_>, now: u64, steps: StepSink<'_>) -> Result<u64, TokenFault> {
         let current = self.current.load();
         let current = current.as_ref().filter(|current| now < current.until).ok_or(TokenFault::NoKeys)?;
-        Ok(current.keys.verify_signature(jws, now)?.min(current.until))
+        Ok(current.keys.verify_signature(jws, now, steps)?.min(current.until))
     }
 
     /// Returns whether there are keys that have not expired.

@@ -10,6 +10,7 @@ use super::jws::Members;
 use super::remote_jwks::PublishedKeys;
 use super::verifier::{name_in, time};
 use super::{Compact, Verifier};
+use crate::explanation::trace::StepSink;
 use crate::refusal::TokenFault;
 
 /// The event of a logout token.
@@ -83,7 +84,7 @@ impl EventVerifier {
     pub fn verify(&self, token: &Compact<'_>, now: u64) -> Result<SecurityEvent, TokenFault> {
         let verifier = &self.verifier;
         verifier.check_type(token.jws.kind())?;
-        verifier.keys.verify_signature(&token.jws, now)?;
+        verifier.keys.verify_signature(&token.jws, now, StepSink::off())?;
         let claims = &token.claims;
         if !token.issuer().is_some_and(|iss| verifier.is_issuer(iss)) {
             return Err(TokenFault::Issuer);

@@ -1,5 +1,7 @@
 //! Verification of the tokens of one issuer: what costs nothing first, the signature before any claim.
 
+mod explained;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use super::jws::{Members, plain_type};
 use super::remote_jwks::PublishedKeys;
 use super::{ACCOUNT, Claims, Compact, FAMILY, Keys, RULES, TokenKind};
 use crate::customer;
+use crate::explanation::trace::StepSink;
 use crate::refusal::TokenFault;
 use crate::state::account_stamp::AccountStamp;
 use crate::state::revocation::Subject;
@@ -200,7 +203,7 @@ impl Verifier {
     /// # Errors
     /// The first thing that is wrong, in that order.
     pub fn verify(&self, token: &Compact<'_>, now: u64) -> Result<Claims, TokenFault> {
-        self.verified(token, now, false, &mut false)
+        self.verified(token, now, false, &mut false, StepSink::off())
     }
 
     /// The same. A token that is refused though its signature and issuer are right goes to `authentic`: its claims are
@@ -212,10 +215,11 @@ impl Verifier {
         &self,
         token: &Compact<'_>,
         now: u64,
+        steps: StepSink<'_>,
         authentic: impl FnOnce(&Compact<'_>),
     ) -> Result<Claims, TokenFault> {
         let mut is_authentic = false;
-        let outcome = self.verified(token, now, false, &mut is_authentic);
+        let outcome = self.verified(token, now, false, &mut is_authentic, steps);
         if outcome.is_err() && is_authentic {
             authentic(token);
         }
@@ -232,7 +236,7 @@ impl Verifier {
     /// # Errors
     /// As [`Verifier::verify`], but for [`TokenFault::Expired`].
     pub fn verify_but_end(&self, token: &Compact<'_>, now: u64) -> Result<Claims, TokenFault> {
-        self.verified(token, now, true, &mut false)
+        self.verified(token, now, true, &mut false, StepSink::off())
     }
 
     /// The claims of a token about which its issuer was asked, and which says that it is good: the same checks but for
@@ -246,11 +250,12 @@ impl Verifier {
         claims: &Members,
         until: u64,
         now: u64,
+        steps: StepSink<'_>,
     ) -> Result<Claims, TokenFault> {
         match claims.get("iss").filter(|issuer| !issuer.is_null()) {
             Some(issuer) if !issuer.as_str().is_some_and(|iss| self.is_issuer(iss)) => Err(TokenFault::Issuer),
             // Without a key: the end of the answer is only that of its use.
-            _ => Ok(Claims { key_ends: u64::MAX, ..self.checked(claims, until, now, false)? }),
+            _ => Ok(Claims { key_ends: u64::MAX, ..self.checked(claims, until, now, false, steps)? }),
         }
     }
 
@@ -265,14 +270,19 @@ impl Verifier {
         now: u64,
         may_have_expired: bool,
         is_authentic: &mut bool,
+        steps: StepSink<'_>,
     ) -> Result<Claims, TokenFault> {
-        self.check_type(token.jws.kind())?;
-        let key_ends = self.keys.verify_signature(&token.jws, now)?;
-        if !token.issuer().is_some_and(|iss| self.is_issuer(iss)) {
+        let kind = self.check_type(token.jws.kind());
+        steps.note("typ", kind.is_ok(), || self.explain_type(token.jws.kind()));
+        kind?;
+        let key_ends = self.keys.verify_signature(&token.jws, now, steps)?;
+        let is_its = token.issuer().is_some_and(|iss| self.is_issuer(iss));
+        steps.note("iss", is_its, || self.explain_issuer(token.issuer()));
+        if !is_its {
             return Err(TokenFault::Issuer);
         }
         *is_authentic = true;
-        self.checked(&token.claims, key_ends, now, may_have_expired)
+        self.checked(&token.claims, key_ends, now, may_have_expired, steps)
     }
 
     /// Checks claims that are its issuer's; what vouches for that ends in the second `vouched_until`.
@@ -282,34 +292,30 @@ impl Verifier {
         vouched_until: u64,
         now: u64,
         may_have_expired: bool,
+        steps: StepSink<'_>,
     ) -> Result<Claims, TokenFault> {
-        self.check_kind(claims)?;
-        let audience = self.audience(claims.get("aud"))?;
-        let expires_at = time(claims, "exp")?.ok_or(TokenFault::Malformed)?;
-        let issued_at = time(claims, "iat")?;
-        let not_before = time(claims, "nbf")?;
-        if expires_at > now.saturating_add(FARTHEST_END) {
-            return Err(TokenFault::Lifetime);
+        let kind = self.check_kind(claims);
+        if kind.is_err() {
+            steps.refuse("typ", || self.explain_kind(claims));
         }
-        let latest = now.saturating_add(self.skew);
-        if [issued_at, not_before].into_iter().flatten().any(|time| time > latest) {
-            return Err(TokenFault::NotYetValid);
-        }
-        if expires_at.saturating_add(self.skew) <= now && !may_have_expired {
-            return Err(TokenFault::Expired);
-        }
-        if let Some(longest) = self.longest_life {
-            let begun = issued_at.ok_or(TokenFault::Malformed)?;
-            if expires_at.saturating_sub(begun) > longest {
-                return Err(TokenFault::Lifetime);
-            }
+        kind?;
+        let audience = self.audience(claims.get("aud"));
+        steps.note("aud", audience.is_ok(), || self.explain_audience(claims.get("aud")));
+        let audience = audience?;
+        let times = self.times(claims, now, may_have_expired);
+        steps.note("exp", times.is_ok(), || self.explain_times(claims, now));
+        let (expires_at, issued_at) = times?;
+        if steps.is_on() {
+            self.explain_rules(claims, steps);
         }
         if !self.rules.iter().all(|rule| rule.holds(claims)) {
             return Err(TokenFault::Claim);
         }
+        let subject = self.subject(claims);
+        steps.note("sub", subject.is_ok(), || self.explain_subject(claims));
         let text = |name: &str| claims.text(name).map(|text| text.map(str::to_owned));
         Ok(Claims {
-            subject: self.subject(claims)?.into_owned(),
+            subject: subject?.into_owned(),
             audience: audience.to_owned(),
             issued_at,
             rules: match claims.get(RULES) {
@@ -337,6 +343,30 @@ impl Verifier {
             delegation: Delegation::read(claims, self.reads_client)?,
             forwarded: self.forwardable.as_ref().map(|forwardable| forwardable.read(claims)),
         })
+    }
+
+    /// `exp` and `iat`, in seconds since 1970, once they and `nbf` are right.
+    fn times(&self, claims: &Members, now: u64, may_have_expired: bool) -> Result<(u64, Option<u64>), TokenFault> {
+        let expires_at = time(claims, "exp")?.ok_or(TokenFault::Malformed)?;
+        let issued_at = time(claims, "iat")?;
+        let not_before = time(claims, "nbf")?;
+        if expires_at > now.saturating_add(FARTHEST_END) {
+            return Err(TokenFault::Lifetime);
+        }
+        let latest = now.saturating_add(self.skew);
+        if [issued_at, not_before].into_iter().flatten().any(|time| time > latest) {
+            return Err(TokenFault::NotYetValid);
+        }
+        if expires_at.saturating_add(self.skew) <= now && !may_have_expired {
+            return Err(TokenFault::Expired);
+        }
+        if let Some(longest) = self.longest_life {
+            let begun = issued_at.ok_or(TokenFault::Malformed)?;
+            if expires_at.saturating_sub(begun) > longest {
+                return Err(TokenFault::Lifetime);
+            }
+        }
+        Ok((expires_at, issued_at))
     }
 
     pub(super) fn is_issuer(&self, iss: &str) -> bool {

@@ -18,6 +18,7 @@ use crate::backend::pool::response_body::AnswerBody;
 use crate::body_stream::Progress;
 use crate::customer::Identifier;
 use crate::explanation::Explanation;
+use crate::explanation::trace::{CheckTrace, StepSink};
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::ClientAddress;
 use crate::gateway::connection::taken_head::TakenHead;
@@ -66,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) observed: Option<Refusal>,
     /// The explanation of its refusal, where one was made.
     pub(crate) explanation: Option<Arc<Explanation>>,
+    /// The steps so far, where the request is not answered but explained: then nothing is counted or logged.
+    pub(crate) trace: Option<Rc<CheckTrace>>,
     /// The identities of the presented credentials. A client that asks for a token and has not authenticated itself is
     /// the one of gateway.yaml that it claims to be.
     pub(crate) known: Attribution,
@@ -126,6 +129,7 @@ impl Record {
             refusal: None,
             observed: None,
             explanation: None,
+            trace: None,
             known: Attribution::default(),
             attempt: None,
             path: None,
@@ -187,6 +191,11 @@ impl Record {
     pub(crate) fn completed(&mut self) {
         self.complete = true;
         self.permit = None;
+    }
+
+    /// Receives the steps of its checks.
+    pub(crate) fn steps(&self) -> StepSink<'_> {
+        StepSink::to(self.trace.as_deref())
     }
 
     /// The request id as text.
@@ -266,6 +275,9 @@ impl Drop for Record {
         let now = Instant::now();
         let duration = now.saturating_duration_since(self.started);
         self.connection.request_ended(now);
+        if self.trace.is_some() {
+            return;
+        }
         let key = RequestKey {
             route: Arc::clone(&self.route),
             method: self.method,

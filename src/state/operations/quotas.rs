@@ -52,6 +52,11 @@ impl State {
         }
     }
 
+    /// The calls that are left of a quota, as far as this process knows, without counting one.
+    pub fn quota_left(&self, key: &str, quota: Quota, begun: u64) -> u64 {
+        self.quotas.left(key, quota, begun)
+    }
+
     /// Writes the counts that changed since the last time. Once a second: a crash loses no more than that.
     pub fn note_counts(&self) {
         if let Store::Embedded(store) = &self.store {

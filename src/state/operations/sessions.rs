@@ -14,7 +14,8 @@ use crate::state::{Among, Bound, LONGEST_SKEW, State, Store, Unavailable, Unless
 impl State {
     /// Looks a session up in the cache. `idle` is the longest time without a use, in seconds.
     pub fn session(&self, digest: &SessionDigest, now: u64, idle: u64, accounts: &AccountStamps) -> Found {
-        let check = SessionCheck { now, idle, trust: self.trust(), revocations: &self.revocations, accounts };
+        let trust = self.trust();
+        let check = SessionCheck { now, idle, trust, revocations: &self.revocations, accounts, is_used: true };
         let (found, touch) = self.sessions.find(digest, check);
         if touch && let Some((session, ..)) = self.sessions.copy(digest) {
             match &self.store {
@@ -24,6 +25,13 @@ impl State {
             }
         }
         found
+    }
+
+    /// The same, and nothing counts as a use of the session.
+    pub fn peek_session(&self, digest: &SessionDigest, now: u64, idle: u64, accounts: &AccountStamps) -> Found {
+        let trust = self.trust();
+        let check = SessionCheck { now, idle, trust, revocations: &self.revocations, accounts, is_used: false };
+        self.sessions.find(digest, check).0
     }
 
     /// Looks a session up in the store, for [`Found::Ask`]. While the store is unreachable, its last answer counts for
@@ -73,16 +81,29 @@ impl State {
         idle: u64,
         accounts: &AccountStamps,
     ) -> Found {
+        let found = self.verdict_on(digest, session, now, idle, accounts);
+        if matches!(found, Found::Live(_)) {
+            // It is used now: the copy notes that.
+            self.session(digest, now, idle, accounts);
+        }
+        found
+    }
+
+    /// The same, and nothing counts as a use of the session.
+    pub fn verdict_on(
+        &self,
+        digest: &SessionDigest,
+        session: Option<&Session>,
+        now: u64,
+        idle: u64,
+        accounts: &AccountStamps,
+    ) -> Found {
         match session {
             None => Found::Unknown,
             Some(session) if self.is_session_revoked(digest, session) => Found::Unknown,
             Some(session) if !accounts.admit(session.account) => Found::NoAccount,
             Some(session) if session.is_over(now, idle) => Found::Expired,
-            Some(session) => {
-                // It is used now: the copy notes that.
-                self.session(digest, now, idle, accounts);
-                Found::Live(session.customer.clone())
-            }
+            Some(session) => Found::Live(session.customer.clone()),
         }
     }
 
