@@ -224,6 +224,7 @@ mod observability {
     mod status_page;
     mod telemetry;
     mod terminal_view;
+    mod twenty_refusals;
 }
 
 /// Identity providers as they are: their keys, tokens, metadata, outages.
