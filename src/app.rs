@@ -19,7 +19,8 @@ use anyhow::{Context as _, bail};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use crate::config::raw::{self, AccessLog, Level, Raw};
+use crate::audit::Audit;
+use crate::config::raw::{self, AccessLogTo, Level, Raw};
 use crate::config::{Config, Draft};
 use crate::gateway::Shared;
 use crate::gateway::endpoints::password_hashing::PasswordHashing;
@@ -152,9 +153,10 @@ impl App {
         let operators = places.operators(&plan.config, &socket)?;
         let noted = plan.config.data_directory().join(LAST_USES);
         lasting.uses.read(&noted);
-        let shared =
-            Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), PasswordHashing::default(), state));
-        let log = access_log(raw.log.access, &metrics)?;
+        let audit = Audit::start(&plan.config.data_directory()).context("cannot start the audit log")?;
+        let hashing = PasswordHashing::default();
+        let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state, audit));
+        let log = access_log(&plan.config, &metrics)?;
         let (phase, watched) = watch::channel(Phase::Waiting);
         let (departures, departed) = mpsc::unbounded_channel();
         let equipment = Equipment { shared: Arc::clone(&shared), log, phase: watched.clone(), departures };
@@ -350,13 +352,13 @@ fn open_state(
     Ok((owner, state))
 }
 
-fn access_log(access: AccessLog, metrics: &Arc<Metrics>) -> anyhow::Result<Option<AccessLogWriter>> {
-    match access {
-        AccessLog::Stdout => {
-            Ok(Some(AccessLogWriter::start(Arc::clone(metrics)).context("cannot start the access log")?))
-        }
-        AccessLog::Off => Ok(None),
+fn access_log(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Option<AccessLogWriter>> {
+    let access = &config.raw().log.access;
+    if access.to() == AccessLogTo::Off {
+        return Ok(None);
     }
+    let file = access.file().map(|file| config.resolve(file));
+    Ok(Some(AccessLogWriter::start(file, Arc::clone(metrics)).context("cannot start the access log")?))
 }
 
 /// Tells the process before this one that requests are served here; its connections go to the workers in turn.

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use serde_json::{Map, Value as Json, json};
 
 use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed, shown};
-use super::raw::StatusMatch;
+use super::raw::{SampleShare, StatusMatch};
 use super::renamed;
 use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
 use super::schema::{self, resolve};
@@ -270,6 +270,7 @@ impl Walk<'_> {
                     .err()
                     .map(|_| "expected IP address and port, such as 0.0.0.0:8443".to_owned()),
             ),
+            Some(SampleShare::FORMAT) => ("a share", text.parse::<SampleShare>().err()),
             Some(StatusMatch::FORMAT) => ("a status", text.parse::<StatusMatch>().err()),
             _ => ("", None),
         };

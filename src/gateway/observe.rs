@@ -1,5 +1,6 @@
 //! Observation of requests: one record each, which becomes one line of the access log and one set of counts.
 
 pub mod access_log;
+mod access_log_file;
 pub mod recent_refusals;
 pub(crate) mod record;

@@ -13,6 +13,7 @@ use super::memory::Memory;
 use super::observe::recent_refusals::RecentRefusals;
 use super::rate_limit::RateLimits;
 use super::{endpoints, forward_auth};
+use crate::audit::Audit;
 use crate::metrics::Metrics;
 use crate::policy::{Lasting, Policy};
 use crate::state::State;
@@ -26,6 +27,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Logins, revocations and failed attempts.
     pub state: State,
+    /// The audit log.
+    pub audit: Audit,
     /// The most recent refusals.
     pub refusals: Arc<RecentRefusals>,
     /// The threads that hash passwords, and their queue.
@@ -65,6 +68,7 @@ impl Shared {
         metrics: Arc<Metrics>,
         hashing: PasswordHashing,
         state: State,
+        audit: Audit,
     ) -> Self {
         name(&metrics, &policy);
         let limits = RateLimits::default();
@@ -74,6 +78,7 @@ impl Shared {
             earlier: Mutex::default(),
             metrics,
             state,
+            audit,
             refusals: Arc::default(),
             hashing,
             lasting,
