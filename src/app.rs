@@ -19,7 +19,7 @@ use anyhow::{Context as _, bail};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use crate::audit::Audit;
+use crate::audit::{Audit, AuditEvent};
 use crate::config::raw::{self, AccessLogTo, Level, Raw};
 use crate::config::{Config, Draft};
 use crate::gateway::Shared;
@@ -39,6 +39,7 @@ use crate::server::worker::PULSE;
 use crate::server::{Listener, Phase};
 use crate::state::{State, StateSettings};
 use crate::systemd::{Pulse, ServiceManager};
+use crate::version;
 use admin_sockets::AdminSockets;
 use listen_sockets::Places;
 use state_owner::StateOwner;
@@ -161,11 +162,13 @@ impl App {
         let (departures, departed) = mpsc::unbounded_channel();
         let equipment = Equipment { shared: Arc::clone(&shared), log, phase: watched.clone(), departures };
         let Workers { threads, pulses, arrivals } = Workers::start(places.per_worker, &equipment)?;
+        let takes_over = predecessor.is_some();
         if let Some(predecessor) = predecessor {
             take_over(predecessor, arrivals)?;
         }
         phase.send_replace(Phase::Running);
         let admin_address = admin.local_addr()?;
+        shared.audit.note(process_event("start", &shared).with("takes_over", takes_over));
         let sockets = AdminSockets { tcp: admin, unix: operators };
         let wishes = sockets.serve(&control, &owner.owner, &shared, watched)?;
         housekeeping::start(&control, &shared, noted.clone(), owner.clone());
@@ -212,6 +215,12 @@ impl App {
     /// The file cannot be read.
     pub async fn needs_restart(&self) -> Result<Vec<&'static str>, String> {
         self.reloader.needs_restart().await
+    }
+
+    /// Opens the files of the logs again: they may have been renamed.
+    pub fn reopen_logs(&self) {
+        self.log.iter().for_each(AccessLogWriter::reopen);
+        self.shared().audit.reopen();
     }
 
     /// Waits until somebody wishes something of the process as a whole, or a file has changed that the configuration
@@ -312,6 +321,11 @@ impl App {
             self.owner.forget();
         }
         self.reloader.shared().state.close();
+        self.reloader
+            .shared()
+            .audit
+            .note(process_event("stop", self.reloader.shared()).with("handed_over", is_succeeded));
+        self.reloader.shared().audit.flush(Duration::from_secs(1));
         if let Some(log) = &self.log {
             log.flush(Duration::from_secs(1));
         }
@@ -359,6 +373,14 @@ fn access_log(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Option<
     }
     let file = access.file().map(|file| config.resolve(file));
     Ok(Some(AccessLogWriter::start(file, Arc::clone(metrics)).context("cannot start the access log")?))
+}
+
+/// An event about this process.
+fn process_event(name: &'static str, shared: &Shared) -> AuditEvent {
+    AuditEvent::new(name, "ok")
+        .with("pid", std::process::id())
+        .with("version", version::FULL)
+        .with("config_sha256", shared.policy().config_digest.as_str())
 }
 
 /// Tells the process before this one that requests are served here; its connections go to the workers in turn.

@@ -156,6 +156,8 @@ pub struct Policy {
     pub admin_hosts: Vec<String>,
     /// Parts without which this replica is not ready: `state`, `issuer:URL`.
     pub required_parts: Vec<String>,
+    /// The SHA-256 of gateway.yaml.
+    pub config_digest: String,
     /// The form of access log lines, and which are kept.
     pub access_log: AccessLogLines,
 }
@@ -217,6 +219,7 @@ impl Policy {
             admin_hosts: raw.admin.hosts.clone(),
             required_parts: raw.readiness.require.clone(),
             access_log: raw.log.access.lines(),
+            config_digest: config.digest(),
             auth,
             tables,
             has_cors: has_cors(raw),

@@ -69,6 +69,8 @@ pub(crate) struct Record {
     pub(crate) known: Attribution,
     /// The pseudonym of the name that it tries to prove.
     pub(crate) attempt: Option<Box<str>>,
+    /// Further facts for the audit log: the grant, the scopes, the id of what was issued or revoked.
+    pub(crate) facts: Vec<(&'static str, Box<str>)>,
     /// The path of a request without a route.
     path: Option<Box<str>>,
     /// Progress of the request body.
@@ -124,6 +126,7 @@ impl Record {
             explanation: None,
             known: Attribution::default(),
             attempt: None,
+            facts: Vec::new(),
             path: None,
             progress: Rc::default(),
             bytes_out: 0,
@@ -143,6 +146,11 @@ impl Record {
     /// Notes the path of a request that is refused before a route is found.
     pub(crate) fn lost(&mut self, path: &str) {
         self.path = Some(shown_path(path));
+    }
+
+    /// Notes a fact for the audit log.
+    pub(crate) fn fact(&mut self, key: &'static str, value: &str) {
+        self.facts.push((key, value.into()));
     }
 
     /// Notes that the received bytes were no request, and have no method.
