@@ -20,7 +20,8 @@ use anyhow::{Context as _, bail};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use crate::config::raw::{self, AccessLog, Level, Raw};
+use crate::audit::{Audit, AuditEvent};
+use crate::config::raw::{self, AccessLogTo, Level, Raw};
 use crate::config::{Config, Draft};
 use crate::gateway::Shared;
 use crate::gateway::endpoints::password_hashing::PasswordHashing;
@@ -39,6 +40,7 @@ use crate::server::worker::PULSE;
 use crate::server::{Listener, Phase};
 use crate::state::{State, StateSettings};
 use crate::systemd::{Pulse, ServiceManager};
+use crate::version;
 use admin_sockets::AdminSockets;
 use listen_sockets::Places;
 use notes::Notes;
@@ -151,19 +153,22 @@ impl App {
         let operators = places.operators(&plan.config, &socket)?;
         let notes = Notes::at(&plan.config.data_directory());
         notes.read_uses(&lasting);
-        let shared =
-            Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), PasswordHashing::default(), state));
+        let audit = Audit::start(&plan.config.data_directory()).context("cannot start the audit log")?;
+        let hashing = PasswordHashing::default();
+        let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state, audit));
         notes.read_observed(&shared);
-        let log = access_log(raw.log.access, &metrics)?;
+        let log = access_log(&plan.config, &metrics)?;
         let (phase, watched) = watch::channel(Phase::Waiting);
         let (departures, departed) = mpsc::unbounded_channel();
         let equipment = Equipment { shared: Arc::clone(&shared), log, phase: watched.clone(), departures };
         let Workers { threads, pulses, arrivals } = Workers::start(places.per_worker, &equipment)?;
+        let takes_over = predecessor.is_some();
         if let Some(predecessor) = predecessor {
             take_over(predecessor, arrivals)?;
         }
         phase.send_replace(Phase::Running);
         let admin_address = admin.local_addr()?;
+        shared.audit.note(process_event("start", &shared).with("takes_over", takes_over));
         let sockets = AdminSockets { tcp: admin, unix: operators };
         let wishes = sockets.serve(&control, &owner.owner, &shared, watched)?;
         housekeeping::start(&control, &shared, notes.clone(), owner.clone());
@@ -210,6 +215,12 @@ impl App {
     /// The file cannot be read.
     pub async fn needs_restart(&self) -> Result<Vec<&'static str>, String> {
         self.reloader.needs_restart().await
+    }
+
+    /// Opens the files of the logs again: they may have been renamed.
+    pub fn reopen_logs(&self) {
+        self.log.iter().for_each(AccessLogWriter::reopen);
+        self.shared().audit.reopen();
     }
 
     /// Waits until somebody wishes something of the process as a whole, or a file has changed that the configuration
@@ -310,6 +321,11 @@ impl App {
             self.owner.forget();
         }
         self.reloader.shared().state.close();
+        self.reloader
+            .shared()
+            .audit
+            .note(process_event("stop", self.reloader.shared()).with("handed_over", is_succeeded));
+        self.reloader.shared().audit.flush(Duration::from_secs(1));
         if let Some(log) = &self.log {
             log.flush(Duration::from_secs(1));
         }
@@ -350,13 +366,21 @@ fn open_state(
     Ok((owner, state))
 }
 
-fn access_log(access: AccessLog, metrics: &Arc<Metrics>) -> anyhow::Result<Option<AccessLogWriter>> {
-    match access {
-        AccessLog::Stdout => {
-            Ok(Some(AccessLogWriter::start(Arc::clone(metrics)).context("cannot start the access log")?))
-        }
-        AccessLog::Off => Ok(None),
+fn access_log(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Option<AccessLogWriter>> {
+    let access = &config.raw().log.access;
+    if access.to() == AccessLogTo::Off {
+        return Ok(None);
     }
+    let file = access.file().map(|file| config.resolve(file));
+    Ok(Some(AccessLogWriter::start(file, Arc::clone(metrics)).context("cannot start the access log")?))
+}
+
+/// An event about this process.
+fn process_event(name: &'static str, shared: &Shared) -> AuditEvent {
+    AuditEvent::new(name, "ok")
+        .with("pid", std::process::id())
+        .with("version", version::FULL)
+        .with("config_sha256", shared.policy().config_digest.as_str())
 }
 
 /// Tells the process before this one that requests are served here; its connections go to the workers in turn.

@@ -32,7 +32,9 @@ use std::sync::{Mutex, PoisonError};
 pub use diagnostic::{Problem, Problems};
 pub use schema::schema;
 
+use crate::hex::hex;
 use crate::secret::Secret;
+use aws_lc_rs::digest::{SHA256, digest};
 use diagnostic::{ConfigText, Mark, SharedSource};
 use raw::{CREDENTIALS, Raw, SecretRef};
 use tree::Node;
@@ -192,6 +194,11 @@ impl Config {
     /// The file as written.
     pub fn raw(&self) -> &Raw {
         &self.raw
+    }
+
+    /// The SHA-256 of gateway.yaml in hexadecimal digits.
+    pub fn digest(&self) -> String {
+        hex(digest(&SHA256, self.source.text().as_bytes()).as_ref())
     }
 
     /// The path of gateway.yaml, as it was given.

@@ -92,9 +92,11 @@ pub(crate) type Answer = Response<ResponseBody>;
 impl Gateway {
     /// Creates the gateway of a new worker.
     pub(crate) fn new(shared: Arc<Shared>, log: Option<AccessLogWriter>) -> Self {
+        let log = AccessLog::new(log);
+        log.choose(&shared.policy().access_log);
         let telemetry = Rc::new(Telemetry {
             worker_metrics: shared.metrics.worker(),
-            log: AccessLog::new(log),
+            log,
             refusals: Arc::clone(&shared.refusals),
             observed: Arc::clone(&shared.observed),
         });
@@ -362,6 +364,7 @@ impl Gateway {
             *current = Rc::new(Current { generation, policy: self.shared.policy() });
             // What was verified under the old policy might be refused under the new one.
             self.verified.borrow_mut().clear();
+            self.telemetry.log.choose(&current.policy.access_log);
         }
         Rc::clone(&current)
     }

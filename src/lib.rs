@@ -37,6 +37,7 @@
 //! | 1 | [`json_body`] | members of JSON bodies: read, set, filtered |
 //! | 1 | [`parameters`] | one parameter of a query or form: found in every spelling, replaced |
 //! | 1 | [`customer`] | the opaque customer identifier: derived, traced |
+//! | 1 | [`audit`] | the audit log: events in a chain of hashes beside the state, and its verification |
 //! | 1 | [`process_log`] | the log of the process on standard error |
 //! | 1 | [`fetch`] | small documents by HTTPS: proxies, addresses that are tried side by side |
 //! | 1 | [`directory`] | a directory that verifies passwords by LDAP |
@@ -50,7 +51,7 @@
 //! | 0 | [`key_validity`] | times from which and until which a key or secret version is valid |
 //! | 0 | [`dns`] | DNS lookups |
 //! | 0 | [`socket`] | TCP stream that sends a single piece by the cheaper system call |
-//! | 0 | [`log_writer`], [`log_throttle`] | log lines on their way to a descriptor; at most one line in a while |
+//! | 0 | [`log_writer`], [`log_throttle`], [`log_line`] | log lines on their way to a descriptor; at most one line in a while; pieces of lines |
 //! | 0 | [`open_files`] | shares of RLIMIT_NOFILE: operators, connections, temporary files |
 //! | 0 | [`systemd`] | sd_notify |
 //! | 0 | [`pem`] | PEM files, as other programs and people write them |
@@ -256,6 +257,7 @@
 #![cfg_attr(test, allow(clippy::too_many_lines, reason = "tests may be long tables"))]
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod backend;
 pub mod body_stream;
@@ -273,6 +275,7 @@ pub mod gzip;
 pub mod hex;
 pub mod json_body;
 pub mod key_validity;
+pub mod log_line;
 pub mod log_throttle;
 pub mod log_writer;
 pub mod metrics;

@@ -46,6 +46,7 @@ pub struct Metrics {
     certificates: Mutex<BTreeMap<String, i64>>,
     access_log_dropped: AtomicU64,
     diagnostics_dropped: AtomicU64,
+    audit_events_lost: AtomicU64,
     degraded: Mutex<Vec<String>>,
     issuers: Mutex<Vec<IssuerLevels>>,
     key_uses: Mutex<Vec<KeyUse>>,
@@ -157,6 +158,11 @@ impl Metrics {
         self.diagnostics_dropped.store(lines, Ordering::Relaxed);
     }
 
+    /// Sets the events of the audit log lost since the start.
+    pub fn audit_events_lost(&self, events: u64) {
+        self.audit_events_lost.store(events, Ordering::Relaxed);
+    }
+
     /// Counts lost lines of the access log.
     pub fn access_log_dropped(&self, lines: u64) {
         self.access_log_dropped.fetch_add(lines, Ordering::Relaxed);
@@ -195,6 +201,11 @@ impl Metrics {
             "Lines of standard error that could not be written.",
             [(vec![], self.diagnostics_dropped.load(Ordering::Relaxed))],
         ));
+        families.push(counters(
+            "wicketgate_audit_events_lost_total",
+            "Events of the audit log that could not be written.",
+            [(vec![], self.audit_events_lost.load(Ordering::Relaxed))],
+        ));
         families.extend(self.state.families());
         families.extend(issuers::families(&locked(&self.issuers)));
         families.extend(servers::families(&locked(&self.backends)));
@@ -212,6 +223,7 @@ impl Metrics {
         let mut connections = 0;
         let mut parked = 0;
         let mut tunnels = 0;
+        let mut sampled_out = 0;
         let (mut stall, mut stalls) = (Duration::ZERO, 0);
         let now = Instant::now();
         let mut sum = LabelledCounts::default();
@@ -220,6 +232,7 @@ impl Metrics {
             connections += worker_metrics.connections.load(Ordering::Relaxed);
             parked += worker_metrics.parked.load(Ordering::Relaxed);
             tunnels += worker_metrics.tunnels.load(Ordering::Relaxed);
+            sampled_out += worker_metrics.sampled_out.load(Ordering::Relaxed);
             stall = stall.max(worker_metrics.turns.stall(now));
             stalls += worker_metrics.turns.late();
             sum.add(&locked(&worker_metrics.counted));
@@ -239,6 +252,11 @@ impl Metrics {
             "wicketgate_connections_parked",
             "Callers' connections without a request for a second, which hold no buffers.",
             [(vec![], parked)],
+        ));
+        families.push(counters(
+            "wicketgate_access_log_sampled_out_total",
+            "Successful requests without a line in the access log, by `log.access.sample`.",
+            [(vec![], sampled_out)],
         ));
         families.push(gauges("wicketgate_websockets_open", "WebSockets that are open.", [(vec![], tunnels)]));
         families.push(families::seconds(

@@ -58,7 +58,7 @@ use crate::auth::opaque_token::Introspector;
 use crate::auth::{Authenticator, Client, CustomerTokenSource, SessionCookie};
 use crate::backend::token::BackendToken;
 use crate::backend::{Backend, BackendCredential};
-use crate::config::raw::{self, Raw};
+use crate::config::raw::{self, AccessLogLines, Raw};
 use crate::config::{Config, Problems};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
@@ -156,6 +156,10 @@ pub struct Policy {
     pub admin_hosts: Vec<String>,
     /// Parts without which this replica is not ready: `state`, `issuer:URL`.
     pub required_parts: Vec<String>,
+    /// The SHA-256 of gateway.yaml.
+    pub config_digest: String,
+    /// The form of access log lines, and which are kept.
+    pub access_log: AccessLogLines,
 }
 
 impl Policy {
@@ -214,6 +218,8 @@ impl Policy {
             memory_limit: raw.memory_limit.map(|size| size.bytes() as u64),
             admin_hosts: raw.admin.hosts.clone(),
             required_parts: raw.readiness.require.clone(),
+            access_log: raw.log.access.lines(),
+            config_digest: config.digest(),
             auth,
             tables,
             has_cors: has_cors(raw),

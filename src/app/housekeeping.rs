@@ -26,6 +26,7 @@ pub(super) fn start(control: &Runtime, shared: &Arc<Shared>, notes: Notes, owner
             counting.state.note_counts();
             counting.state.note_answers();
             counting.metrics.diagnostics_dropped(process_log::dropped());
+            counting.metrics.audit_events_lost(counting.audit.lost());
         }
     });
     let looking = Arc::clone(shared);

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::ConfigFile;
 use crate::app::{self, App};
+use crate::audit::AuditEvent;
 use crate::config::{self, Draft};
 use crate::server::admin::admin_socket::Wish;
 use crate::server::upgrade::{Sockets, Successor};
@@ -24,13 +25,15 @@ use crate::{process_log, version};
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate run --config gateway.yaml\n\nSignals:\n  \
     SIGTERM, SIGINT  stop accepting, finish the requests in flight, exit 0; a second one exits at once\n  \
     SIGHUP           reload the configuration; with any error the old one stays in force\n  \
+    SIGUSR1          open the files of the logs again, after they were renamed\n  \
     SIGUSR2          upgrade: start the program again from its file, with the same arguments and --upgrade\n\n\
     Upgrade without loss: SIGUSR2, or a second process with --upgrade, of the same user, in the same network namespace\n\
     and with the same configuration file. It reads and checks everything, and then takes over the listening sockets, the\n\
     state and the connections of the first one, which finishes the requests in flight within shutdown.grace and exits 0,\n\
     with or without a SIGTERM. Where the second one fails, the first one continues. Without --upgrade a second process\n\
     names the one that has the state, exits 1 and changes nothing.\n\n\
-    The access log goes to standard output, all else to standard error.";
+    The access log goes to standard output or to a file (`log.access`), all else to standard error; the audit log is\n\
+    audit.jsonl beside the state.";
 
 /// Flag that makes a process take over from the one that runs.
 const UPGRADE: &str = "--upgrade";
@@ -142,6 +145,7 @@ pub(super) struct Signals {
     interrupt: Signal,
     hang_up: Signal,
     upgrade: Signal,
+    reopen: Signal,
 }
 
 impl Signals {
@@ -156,6 +160,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
             upgrade: signal(SignalKind::user_defined2())?,
+            reopen: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -175,6 +180,7 @@ impl Signals {
                     _ = self.interrupt.recv() => return ShutdownReason::Stop,
                     _ = self.hang_up.recv() => reloads.ask("signal", None),
                     _ = self.upgrade.recv() => program.into_iter().for_each(Program::start),
+                    _ = self.reopen.recv() => app.reopen_logs(),
                     () = reloads.run() => {}
                     wish = app.wish() => match wish {
                         None => reloads.ask("files", None),
@@ -240,10 +246,12 @@ impl Reloads<'_> {
 async fn hand_over(app: &App, successor: Successor) -> Option<u32> {
     match app.hand_over(successor).await {
         Ok(id) => {
+            app.shared().audit.note(AuditEvent::new("handover", "ok").with("successor_pid", id));
             tracing::info!(id, "another process has taken over");
             Some(id)
         }
         Err(fault) => {
+            app.shared().audit.note(AuditEvent::new("handover", "failed").with("reason", fault.to_string()));
             tracing::error!(reason = %fault, "no other process has taken over: this one goes on");
             None
         }
@@ -255,16 +263,24 @@ async fn reload(app: &App, manager: &ServiceManager, cause: &str) -> Result<(), 
     manager.reloading();
     match app.reload().await {
         Ok(()) => {
+            note_reload(app, "ok", cause, None);
             tracing::info!(cause, "reloaded");
             manager.ready("serving");
             Ok(())
         }
         Err(fault) => {
+            note_reload(app, "failed", cause, Some(fault.to_string()));
             tracing::error!(cause, reason = %fault, "reload failed");
             manager.ready(&format!("serving with the configuration before, reload failed: {fault}"));
             Err(fault.to_string())
         }
     }
+}
+
+/// Notes a reload in the audit log, with the configuration that is in force afterwards.
+fn note_reload(app: &App, outcome: &'static str, cause: &str, reason: Option<String>) {
+    let event = AuditEvent::new("reload", outcome).with("cause", cause).with_some("reason", reason);
+    app.shared().audit.note(event.with("config_sha256", app.shared().policy().config_digest.as_str()));
 }
 
 /// Ends the process at once when it is told to stop once more than it takes.

@@ -22,6 +22,7 @@ mod ldap;
 mod listeners;
 mod login;
 mod login_provider;
+mod logs;
 mod matchers;
 mod obvious_secrets;
 mod overlaps;

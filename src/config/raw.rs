@@ -22,6 +22,7 @@ mod introspection;
 mod issuing;
 mod ldap;
 mod listen;
+mod log;
 mod login_provider;
 mod matcher;
 mod process;
@@ -65,9 +66,12 @@ pub use issuing::{
 };
 pub use ldap::{Ldap, LdapSearch};
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
+pub use log::{
+    AccessField, AccessLog, AccessLogLines, AccessLogSection, AccessLogTo, AccessLogWord, Level, Log, LogFormat,
+};
 pub use login_provider::{LoginProvider, ProviderPrompt};
 pub use matcher::{Matcher, WeightedBackend};
-pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
+pub use process::{Admin, Readiness, Shutdown};
 pub use provider_events::{ProviderLogout, SecurityEvents};
 pub use response::{Redaction, ResponseRules};
 pub use retry::{RetriedRequests, Retry, RetryPolicy, RetryRules};

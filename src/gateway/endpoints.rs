@@ -1,6 +1,7 @@
 //! The gateway's own endpoints: login, logout, OAuth 2.0 and the issuer's public documents. A call comes in; a response
 //! or a refusal goes out.
 
+mod audited;
 mod authorization_code;
 pub(crate) mod authorization_endpoint;
 pub(crate) mod backchannel_logout;

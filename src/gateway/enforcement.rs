@@ -35,8 +35,8 @@ pub(crate) fn carry_out(refusal: Refusal, route: &Route, record: &mut Record) ->
     }
 }
 
-/// The place of a caller among all, from 0 to 9,999. Nobody can choose it by a credential that is not authentic.
-fn place_of(record: &Record) -> u16 {
+/// The place of a caller among all, from 0 to 999,999. Nobody can choose it by a credential that is not authentic.
+fn place_of(record: &Record) -> u32 {
     let Attribution { client, api_key, customer, .. } = &record.known;
     let customer = customer.as_ref().map_or("", Identifier::as_str);
     match (client, api_key) {
@@ -47,7 +47,7 @@ fn place_of(record: &Record) -> u16 {
     }
 }
 
-fn place(names: [&str; 3]) -> u16 {
+fn place(names: [&str; 3]) -> u32 {
     let mut context = digest::Context::new(&digest::SHA256);
     for name in names {
         context.update(&(name.len() as u64).to_be_bytes());
@@ -55,7 +55,7 @@ fn place(names: [&str; 3]) -> u16 {
     }
     let digest = context.finish();
     let number = digest.as_ref().iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte));
-    u16::try_from(number % u64::from(Percentage::WHOLE)).unwrap_or_default()
+    u32::try_from(number % u64::from(Percentage::WHOLE)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -67,7 +67,8 @@ mod tests {
         for kind in ["client", "api_key", "network"] {
             let mut tenths = [0; 10];
             for number in 0..10_000 {
-                tenths[usize::from(place([kind, &format!("caller-{number}"), ""])) / 1_000] += 1;
+                let place = place([kind, &format!("caller-{number}"), ""]);
+                tenths[(place / (Percentage::WHOLE / 10)) as usize] += 1;
             }
             // Six standard deviations of a fair draw.
             assert!(tenths.iter().all(|count| (820..=1_180).contains(count)), "{kind}: {tenths:?}");

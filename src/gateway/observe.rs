@@ -1,6 +1,7 @@
 //! Observation of requests: one record each, which becomes one line of the access log and one set of counts.
 
 pub mod access_log;
+mod access_log_file;
 pub mod observed_refusals;
 pub mod recent_refusals;
 pub(crate) mod record;

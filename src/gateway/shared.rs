@@ -15,6 +15,7 @@ use super::observe::recent_refusals::RecentRefusals;
 use super::observe::reload_history::ReloadHistory;
 use super::rate_limit::RateLimits;
 use super::{endpoints, forward_auth};
+use crate::audit::Audit;
 use crate::metrics::Metrics;
 use crate::policy::{Lasting, Policy};
 use crate::state::State;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Logins, revocations and failed attempts.
     pub state: State,
+    /// The audit log.
+    pub audit: Audit,
     /// The most recent refusals.
     pub refusals: Arc<RecentRefusals>,
     /// The latest reloads.
@@ -71,6 +74,7 @@ impl Shared {
         metrics: Arc<Metrics>,
         hashing: PasswordHashing,
         state: State,
+        audit: Audit,
     ) -> Self {
         name(&metrics, &policy);
         let observed = Arc::<ObservedRefusals>::default();
@@ -82,6 +86,7 @@ impl Shared {
             earlier: Mutex::default(),
             metrics,
             state,
+            audit,
             refusals: Arc::default(),
             reloads: ReloadHistory::default(),
             observed,

@@ -1,6 +1,6 @@
 //! Counters of one worker.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ pub struct WorkerMetrics {
     pub(super) connections: AtomicI64,
     pub(super) parked: AtomicI64,
     pub(super) tunnels: AtomicI64,
+    pub(super) sampled_out: AtomicU64,
     pub(super) turns: WorkerHeartbeat,
     pub(super) counted: Mutex<LabelledCounts>,
 }
@@ -45,6 +46,11 @@ impl WorkerMetrics {
             counted.durations.entry(Arc::clone(&key.route)).or_default().observe(duration);
         }
         *counted.requests.entry(key).or_default() += 1;
+    }
+
+    /// Counts a success that gets no line in the access log.
+    pub fn sampled_out(&self) {
+        self.sampled_out.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Records a heartbeat, due every [`TURN`](super::TURN).

@@ -35,6 +35,7 @@ impl Check<'_> {
                 "remove `workers`: the default is one per core",
             );
         }
+        self.log(&raw.log);
         if let Some(issuer) = &raw.issuer {
             self.issuer(issuer);
         }

@@ -1,4 +1,4 @@
-//! The process itself: `admin`, `log`, `shutdown`.
+//! The process itself: `admin`, `readiness`, `shutdown`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,42 +27,6 @@ impl Default for Admin {
     fn default() -> Self {
         Self { address: SocketAddr::from(([127, 0, 0, 1], 9900)), hosts: Vec::new(), socket: None }
     }
-}
-
-/// Logging.
-#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Log {
-    /// Destination of the access log: one JSON line per request.
-    pub access: AccessLog,
-    /// Level of the gateway's own log, on standard error.
-    pub level: Level,
-}
-
-/// Destination of the access log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum AccessLog {
-    /// Standard output.
-    #[default]
-    Stdout,
-    /// Nowhere.
-    Off,
-}
-
-/// Log level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Only what needs someone.
-    Error,
-    /// Also what may soon need someone.
-    Warn,
-    /// Also what starts, stops and changes.
-    #[default]
-    Info,
-    /// Also what helps to find a fault.
-    Debug,
 }
 
 /// Readiness, as `/readyz` tells load balancers.

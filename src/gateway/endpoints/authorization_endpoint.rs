@@ -17,6 +17,7 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response};
 use serde::{Deserialize, Serialize};
 
+use super::audited::EndpointEvent;
 use super::form::{self, FORM, Form, MAX_FORM};
 use super::login::{LoginForm, LoginGrant};
 use super::session_cookie::cookie_line;
@@ -172,6 +173,7 @@ impl Gateway {
             Ok(typed) => {
                 let proved = self.prove(&call, issuance.login, typed, record).await;
                 self.worker_metrics().login(proved.as_ref().map_or_else(|refused| refused.refusal.as_str(), |_| "ok"));
+                self.note_outcome(EndpointEvent::Login, record, &proved);
                 proved
             }
             Err(refused) => Err(refused),

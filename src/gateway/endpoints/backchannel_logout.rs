@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use http::header::{self, HeaderValue};
 
+use super::audited::EndpointEvent;
 use super::form::{FORM, Form, MAX_FORM};
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
@@ -22,6 +23,7 @@ impl Gateway {
         let outcome = self.logout_told(call, record).await;
         let word = outcome.as_ref().err().map_or("ok", |refused| refused.refusal.as_str());
         self.worker_metrics().provider_event("logout", word);
+        self.note(EndpointEvent::IssuerEvent, record, word);
         outcome
     }
 

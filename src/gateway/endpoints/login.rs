@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::Response;
 use http::header::{self, HeaderValue};
 
+use super::audited::EndpointEvent;
 use super::customer_token::{CustomerClaims, CustomerJwt};
 use super::form::{self, FORM, Form, MAX_FORM};
 use super::json_answer::{json_response, times};
@@ -73,6 +74,7 @@ impl Gateway {
             Ok(_) => "ok",
             Err(refused) => refused.refusal.as_str(),
         });
+        self.note_outcome(EndpointEvent::Login, record, &outcome);
         outcome
     }
 
@@ -95,7 +97,7 @@ impl Gateway {
             return Err(Refusal::CrossSite.into());
         }
         let proved = self.prove(&call, login, typed, record).await?;
-        self.welcome(&call, login, proved, known).await
+        self.welcome(&call, login, proved, known, record).await
     }
 
     /// Verifies a username and a password: lockout first, then the accounts or the company's own login. Whoever is proved
@@ -178,12 +180,14 @@ impl Gateway {
         login: &Login,
         (customer, claims, account): ProvedLogin,
         known: u64,
+        record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
         let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = issued.as_secs();
         // All that is given out here bears one name, and ends by it together.
         let refresh = login.refresh.map(|refresh| (RefreshToken::first(), refresh.lifetime));
         let id = refresh.as_ref().map_or_else(LoginId::random, |(first, _)| LoginId::of(&first.family));
+        record.fact("login", &id.to_string());
         let grant = LoginGrant { id, customer, account, issued: Issued { at: now, number: Some(known) } };
         let cookie = match login.issue {
             Issue::Jwt => None,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
+use super::audited::EndpointEvent;
 use super::form::{self, FORM, Form, MAX_FORM_WITH_TOKEN};
 use super::session_cookie::cookie_line;
 use crate::auth::PresentedCredentials;
@@ -64,12 +65,21 @@ impl Gateway {
     /// Ends all presented logins. With `everywhere=true` all logins of the customer end.
     pub(crate) async fn logout(
         &self,
-        mut call: Box<Call<'_>>,
+        call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
+        let outcome = self.log_out(call, record).await;
+        self.note_outcome(EndpointEvent::Logout, record, &outcome);
+        outcome
+    }
+
+    async fn log_out(&self, mut call: Box<Call<'_>>, record: &mut Record) -> Result<Response<ResponseBody>, Refused> {
         let policy = call.policy;
         let login = policy.login.as_ref().ok_or(Refusal::NoRoute)?;
         let wishes = Wishes::read(&mut call, record).await?;
+        if wishes.everywhere {
+            record.fact("everywhere", "true");
+        }
         let headers = &call.parts.headers;
         let shown = policy.auth.shown(headers, wishes.json.as_deref())?;
         if shown.by_cookie && !shown.by_header && !csrf::is_own(&policy.own_site, &call.head.host, headers) {

@@ -24,6 +24,7 @@ impl Gateway {
         now: u64,
         record: &mut Record,
     ) -> Result<bool, Refusal> {
+        record.fact("issuer", &event.issuer);
         let state = &self.shared.state;
         let unavailable = |_| Refusal::StateUnavailable;
         // An old one may be new here, or one that has been forgotten.

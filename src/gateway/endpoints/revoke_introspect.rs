@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use http::Response;
 use serde_json::{Value, json};
 
+use super::audited::EndpointEvent;
 use super::client_authentication::read_forms;
 use super::form::MAX_FORM_WITH_TOKEN;
 use super::json_answer::json_response;
@@ -22,7 +23,7 @@ use crate::gateway::response::body::ResponseBody;
 use crate::gateway::{Gateway, unix_seconds};
 use crate::refusal::{Refusal, TokenFault};
 use crate::state::refresh_token::RefreshToken;
-use crate::state::session::SessionDigest;
+use crate::state::session::{LoginId, SessionDigest};
 
 /// The route name of revocation in log and metrics.
 pub(crate) const REVOKE: &str = "revoke";
@@ -48,6 +49,17 @@ impl Gateway {
         call: Box<Call<'_>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refused> {
+        let outcome = self.end_handed_in(call, record).await;
+        match &outcome {
+            Ok(true) => self.note(EndpointEvent::Revocation, record, "ok"),
+            Ok(false) => self.note(EndpointEvent::Revocation, record, "nothing_to_revoke"),
+            Err(refused) => self.note(EndpointEvent::Revocation, record, refused.refusal.as_str()),
+        }
+        outcome.map(|_| json_response("{}".to_owned()))
+    }
+
+    /// Ends the token that a client hands in. Returns whether there was anything to end.
+    async fn end_handed_in(&self, call: Box<Call<'_>>, record: &mut Record) -> Result<bool, Refused> {
         let policy = call.policy;
         let token = self.handed_in(call, Purpose::End, revocable, record).await?;
         let state = &self.shared.state;
@@ -57,14 +69,21 @@ impl Gateway {
             Token::Good(token) => {
                 // A customer's token takes its login along, and with it the refresh tokens (section 2.1).
                 let rule = end_of(&token, login, state, now).await?;
+                record.fact("kind", rule.subject.kind());
+                record.fact("revoked", rule.subject.name());
                 state.revoke(vec![rule]).await.map_err(|_| Refusal::StateUnavailable)?;
+                Ok(true)
             }
             Token::Refresh(RefreshToken { family, .. }) | Token::Over(family) => {
-                end_family(&family, login, state, now).await.map_err(|_| Refusal::StateUnavailable)?;
+                let login_id = LoginId::of(&family).subject();
+                record.fact("kind", login_id.kind());
+                record.fact("revoked", login_id.name());
+                let ended = end_family(&family, login, state, now).await.map_err(|_| Refusal::StateUnavailable)?;
+                record.known.customer = ended.as_ref().map(|family| family.customer.clone());
+                Ok(ended.is_some())
             }
-            Token::Nothing => {}
+            Token::Nothing => Ok(false),
         }
-        Ok(json_response("{}".to_owned()))
     }
 
     /// Describes an active token, or says only that it is not active (RFC 7662 section 2.2).

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
+use super::audited::EndpointEvent;
 use super::json_answer::json_response;
 use crate::auth::jwt::jws::LONGEST_TOKEN;
 use crate::gateway::error::{self, Refused};
@@ -30,6 +31,7 @@ impl Gateway {
             Err(refused) => refused.refusal.as_str(),
         };
         self.worker_metrics().provider_event("security_event", word);
+        self.note(EndpointEvent::IssuerEvent, record, word);
         outcome.map(|_| {
             let mut response = Answer::new(ResponseBody::full(""));
             *response.status_mut() = StatusCode::ACCEPTED;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
+use super::audited::EndpointEvent;
 use super::client_authentication::{is_shown, one_of, read_forms};
 use super::form::{Form, MAX_FORM, MAX_FORM_WITH_TOKEN};
 use super::json_answer::json_response;
@@ -34,6 +35,9 @@ const REFRESH: &str = "refresh_token";
 /// The grant of authorization codes (RFC 6749 section 4.1.3).
 const AUTHORIZATION_CODE: &str = "authorization_code";
 
+/// The name of the grant type in the audit log.
+const GRANT: &str = "grant";
+
 /// Longest part of an unavailable scope in the log.
 const LONGEST_SCOPE: usize = 64;
 
@@ -50,6 +54,7 @@ impl Gateway {
             Ok(_) => "ok",
             Err(refused) => refused.refusal.as_str(),
         });
+        self.note_outcome(EndpointEvent::Token, record, &outcome);
         outcome
     }
 
@@ -67,6 +72,7 @@ impl Gateway {
         let asked = one_of(&query, &form, "grant_type")?.ok_or(missing)?;
         let refreshes = policy.login.as_ref().is_some_and(|login| login.refresh.is_some());
         if asked == REFRESH && refreshes {
+            record.fact(GRANT, REFRESH);
             let is_client = is_shown(&call.parts.headers, &form)?;
             let outcome = self.refresh(&call, &query, &form, endpoint, record).await;
             return match outcome {
@@ -75,6 +81,7 @@ impl Gateway {
             };
         }
         if asked == AUTHORIZATION_CODE && policy.authorizes_customers {
+            record.fact(GRANT, AUTHORIZATION_CODE);
             return Box::pin(self.redeem(&call, &query, &form, endpoint, record)).await;
         }
         let offered = endpoint.grant_types.iter().copied();
@@ -83,6 +90,7 @@ impl Gateway {
             let words: Vec<&str> = offered.map(GrantType::as_str).chain(more.into_iter().flatten()).collect();
             return Err(Refused::with(Detail::Grants(words.join(", ").into()), Refusal::GrantType));
         };
+        record.fact(GRANT, kind.as_str());
         let client = self.authenticate(&call, &query, &form, endpoint, record).await?;
         if !client.grant_types.contains(&kind) {
             return Err(Refusal::UnauthorizedClient.into());
@@ -152,7 +160,11 @@ impl TokenRequest<'_> {
 }
 
 fn granted(client: &Client, requested: Option<&str>, record: &mut Record) -> Result<String, Refused> {
-    let Some(requested) = requested else { return Ok(client.scopes.join(" ")) };
+    let Some(requested) = requested else {
+        let all = client.scopes.join(" ");
+        record.fact("scope", &all);
+        return Ok(all);
+    };
     let mut scopes: Vec<&str> = requested.split(' ').filter(|scope| !scope.is_empty()).collect();
     let is_had = |scope: &&str| client.scopes.iter().any(|known| known == *scope);
     if let Some(lacking) = scopes.iter().find(|scope| !is_had(scope)) {
@@ -161,7 +173,9 @@ fn granted(client: &Client, requested: Option<&str>, record: &mut Record) -> Res
         return Err(Refused::with(Detail::Available(client.scopes.join(" ").into()), Refusal::ScopeNotAllowed));
     }
     scopes.dedup();
-    Ok(scopes.join(" "))
+    let scopes = scopes.join(" ");
+    record.fact("scope", &scopes);
+    Ok(scopes)
 }
 
 /// RFC 8693 section 2.2.2: a subject token that is not good makes the request invalid; RFC 7521 section 4.1.1: an assertion

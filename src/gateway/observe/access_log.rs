@@ -1,12 +1,20 @@
-//! The access log: one JSON line per request, written by a thread of its own so that a slow reader of the log never
-//! holds up a request. Lines beyond its queue are counted and dropped.
+//! The access log: one line per request, written by a thread of its own so that a slow reader of the log, or a disk that
+//! hangs, never holds up a request. Lines beyond its queue are counted and dropped.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::access_log_file::AccessLogFile;
+use crate::config::percentage::Percentage;
+use crate::config::raw::AccessLogLines;
 use crate::log_throttle::LogThrottle;
 use crate::log_writer::LineWriter;
 use crate::metrics::Metrics;
@@ -23,6 +31,8 @@ const QUEUE: usize = 64;
 pub struct AccessLogWriter {
     writer: LineWriter,
     metrics: Arc<Metrics>,
+    /// The file is to be opened again.
+    reopen: Arc<AtomicBool>,
 }
 
 /// The collected lines of a worker.
@@ -31,22 +41,43 @@ pub(crate) struct AccessLog {
     writer: Option<AccessLogWriter>,
     lines: RefCell<Vec<u8>>,
     begun: Notify,
+    /// The form of lines, and which are kept.
+    chosen: RefCell<Arc<AccessLogLines>>,
+    /// All are kept, in the usual form.
+    is_usual: Cell<bool>,
+    /// State of the choice of a sample.
+    dice: Cell<u64>,
 }
 
 impl AccessLogWriter {
-    /// Starts the thread that writes to standard output.
+    /// Starts the thread that writes to a file, or to standard output.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(metrics: Arc<Metrics>) -> std::io::Result<Self> {
+    pub fn start(file: Option<PathBuf>, metrics: Arc<Metrics>) -> io::Result<Self> {
         let (counted, throttle) = (Arc::clone(&metrics), LogThrottle::default());
-        let failed = move |lines, error: std::io::Error| {
+        let place = file.as_ref().map_or_else(|| "standard output".to_owned(), |file| file.display().to_string());
+        let failed = move |lines, error: io::Error| {
             counted.access_log_dropped(lines);
             if let Some(left_out) = throttle.allow() {
-                tracing::warn!(%error, left_out, "the access log cannot be written to standard output");
+                tracing::warn!(%error, left_out, "the access log cannot be written to {place}");
             }
         };
-        Ok(Self { writer: LineWriter::start("access-log", QUEUE, std::io::stdout(), failed)?, metrics })
+        let reopen = Arc::<AtomicBool>::default();
+        let writer = match file {
+            Some(file) => {
+                LineWriter::start("access-log", QUEUE, AccessLogFile::new(file, Arc::clone(&reopen)), failed)?
+            }
+            None => LineWriter::start("access-log", QUEUE, io::stdout(), failed)?,
+        };
+        Ok(Self { writer, metrics, reopen })
+    }
+
+    /// Opens the file again, where there is one: it may have been renamed.
+    pub fn reopen(&self) {
+        self.reopen.store(true, Ordering::Release);
+        // Where the queue is full, the next piece in it finds the wish as well.
+        let _ = self.writer.send(Vec::new());
     }
 
     /// Waits until everything that was handed over has been written, at most for `limit`.
@@ -64,12 +95,46 @@ impl AccessLogWriter {
 impl AccessLog {
     /// Without a writer, lines are discarded.
     pub(crate) fn new(writer: Option<AccessLogWriter>) -> Self {
-        Self { writer, lines: RefCell::new(Vec::new()), begun: Notify::new() }
+        let dice = Cell::new(RandomState::new().hash_one(0) | 1);
+        let (lines, begun, chosen) = Default::default();
+        Self { is_usual: Cell::new(writer.is_some()), writer, lines, begun, chosen, dice }
     }
 
     /// True if lines are written.
     pub(crate) fn is_on(&self) -> bool {
         self.writer.is_some()
+    }
+
+    /// True if every request has the usual line.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_usual.get()
+    }
+
+    /// Takes the form of lines, and which are kept, as a policy has them.
+    pub(crate) fn choose(&self, lines: &AccessLogLines) {
+        self.is_usual.set(self.is_on() && *lines == AccessLogLines::default());
+        if **self.chosen.borrow() != *lines {
+            self.chosen.replace(Arc::new(lines.clone()));
+        }
+    }
+
+    /// The form of lines, and which are kept.
+    pub(super) fn lines_now(&self) -> Arc<AccessLogLines> {
+        Arc::clone(&self.chosen.borrow())
+    }
+
+    /// Whether the next success is one of this share.
+    pub(super) fn is_in_sample(&self, share: Percentage) -> bool {
+        if share.millionths() >= Percentage::WHOLE {
+            return true;
+        }
+        // Xorshift: requests that come in a pattern are not chosen in one.
+        let mut dice = self.dice.get();
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        self.dice.set(dice);
+        dice % u64::from(Percentage::WHOLE) < u64::from(share.millionths())
     }
 
     /// Adds a line, which `fill` writes without its line break.

@@ -1,12 +1,11 @@
 //! The record of a request: one log line and one set of counts, exactly once, also when the caller hangs up.
 
+mod chosen_fields;
+
 use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-use http::{HeaderValue, Method, StatusCode, Version};
-use time::OffsetDateTime;
 
 use super::access_log::AccessLog;
 use super::observed_refusals::ObservedRefusals;
@@ -23,9 +22,11 @@ use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::ClientAddress;
 use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::error;
+use crate::log_line::{micros, number, optional, text, timestamp};
 use crate::metrics::{RequestKey, WorkerMetrics};
 use crate::refusal::Refusal;
 use crate::secret::has_secret_shape;
+use http::{HeaderValue, Method, StatusCode, Version};
 
 /// The status in log and metrics where the client left before a response (nginx's 499).
 const CALLER_LEFT: u16 = 499;
@@ -74,6 +75,8 @@ pub(crate) struct Record {
     pub(crate) known: Attribution,
     /// The pseudonym of the name that it tries to prove.
     pub(crate) attempt: Option<Box<str>>,
+    /// Further facts for the audit log: the grant, the scopes, the id of what was issued or revoked.
+    pub(crate) facts: Vec<(&'static str, Box<str>)>,
     /// The path of a request without a route.
     path: Option<Box<str>>,
     /// Progress of the request body.
@@ -132,6 +135,7 @@ impl Record {
             trace: None,
             known: Attribution::default(),
             attempt: None,
+            facts: Vec::new(),
             path: None,
             progress: Rc::default(),
             bytes_out: 0,
@@ -152,6 +156,11 @@ impl Record {
     /// Notes the path of a request that is refused before a route is found.
     pub(crate) fn lost(&mut self, path: &str) {
         self.path = Some(shown_path(path));
+    }
+
+    /// Notes a fact for the audit log.
+    pub(crate) fn fact(&mut self, key: &'static str, value: &str) {
+        self.facts.push((key, value.into()));
     }
 
     /// Notes that the received bytes were no request, and have no method.
@@ -293,8 +302,11 @@ impl Drop for Record {
             let explained = self.recent_refusal(word);
             self.telemetry.refusals.note(explained);
         }
-        if self.telemetry.log.is_on() {
-            self.telemetry.log.line(|line| self.write(line, duration));
+        let log = &self.telemetry.log;
+        if log.is_plain() {
+            log.line(|line| self.write(line, duration));
+        } else if log.is_on() {
+            self.write_chosen(duration);
         }
     }
 }
@@ -373,77 +385,9 @@ fn method_word(method: &Method) -> &'static str {
     }
 }
 
-fn text(line: &mut Vec<u8>, before: &str, value: &str) {
-    let must_be_escaped = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    line.extend_from_slice(before.as_bytes());
-    // Looks at every byte, also behind one that was found: so the compiler takes many at a time.
-    if !value.bytes().fold(false, |found, byte| found | must_be_escaped(byte)) {
-        line.extend_from_slice(value.as_bytes());
-        return;
-    }
-    for byte in value.bytes() {
-        match byte {
-            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
-            0..=0x1f => line.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => line.push(byte),
-        }
-    }
-}
-
-fn optional(line: &mut Vec<u8>, before: &str, value: Option<&str>) {
-    line.extend_from_slice(before.as_bytes());
-    match value {
-        None => line.extend_from_slice(b"null"),
-        Some(value) => {
-            text(line, "\"", value);
-            line.push(b'"');
-        }
-    }
-}
-
-fn number(line: &mut Vec<u8>, before: &str, value: u64) {
-    line.extend_from_slice(before.as_bytes());
-    line.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Writes a time by RFC 3339, in UTC with milliseconds.
-fn timestamp(line: &mut Vec<u8>, time: SystemTime) {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds =
-        i64::try_from(since.as_secs()).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    let time = seconds.unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let ((year, month, day), (hour, minute, second)) = (time.to_calendar_date(), time.to_hms());
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    digits(&mut text[..4], year.unsigned_abs());
-    for (at, number) in [(5, u8::from(month)), (8, day), (11, hour), (14, minute), (17, second)] {
-        digits(&mut text[at..at + 2], u32::from(number));
-    }
-    digits(&mut text[20..23], since.subsec_millis());
-    line.extend_from_slice(&text);
-}
-
-/// Fills the place with the last digits of a number.
-fn digits(place: &mut [u8], mut number: u32) {
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_in_a_line_cannot_end_the_line() {
-        let mut line = Vec::new();
-        text(&mut line, "\"", "a\"b\\c\nd\u{1b}[31m");
-        assert_eq!(String::from_utf8_lossy(&line), r#""a\"b\\c\u000ad\u001b[31m"#);
-    }
 
     #[test]
     fn a_path_in_a_line_is_short_visible_and_without_what_looks_like_a_secret() {
@@ -455,12 +399,5 @@ mod tests {
             let shown = shown_path(&path);
             assert!(shown.len() == LONGEST_PATH + 3 && shown.ends_with("..."), "{shown}");
         }
-    }
-
-    #[test]
-    fn times_are_in_utc_with_milliseconds() {
-        let mut line = Vec::new();
-        timestamp(&mut line, SystemTime::UNIX_EPOCH + Duration::from_millis(1_570_733_606_449));
-        assert_eq!(String::from_utf8_lossy(&line), "2019-10-10T18:53:26.449Z");
     }
 }

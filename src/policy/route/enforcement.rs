@@ -21,7 +21,7 @@ impl Enforcement {
     pub(super) fn read(route: &raw::Route) -> Self {
         match (route.mode, route.enforce) {
             (Mode::Enforce, _) => Self::Always,
-            (Mode::Observe, Some(share)) if share.hundredths() > 0 => Self::Share(share),
+            (Mode::Observe, Some(share)) if share.millionths() > 0 => Self::Share(share),
             (Mode::Observe, _) => Self::Never,
         }
     }
@@ -31,12 +31,12 @@ impl Enforcement {
         self == Self::Always
     }
 
-    /// True if refusals of a caller at this place are carried out: from 0 to 9,999, in hundredths of a percent. So each
+    /// True if refusals of a caller at this place are carried out: from 0 to 999,999. So each
     /// share is a part of all larger ones.
-    pub fn includes(self, place: u16) -> bool {
+    pub fn includes(self, place: u32) -> bool {
         match self {
             Self::Always => true,
-            Self::Share(share) => place < share.hundredths(),
+            Self::Share(share) => place < share.millionths(),
             Self::Never => false,
         }
     }

@@ -3,6 +3,7 @@
 
 mod api_error;
 mod attempts;
+mod audited;
 mod clock;
 mod customer_rules;
 mod handover;
@@ -31,6 +32,7 @@ use crate::server::Phase;
 use crate::server::upgrade::Successor;
 use crate::server::upgrade::lock_owner::Owner;
 use api_error::Fault;
+use audited::AuditedRequest;
 use clock::now;
 use handover::{asks_for_handover, hand_over, successor};
 use key_versions::key_versions;
@@ -75,12 +77,27 @@ pub async fn serve(
             let peer = stream.peer_cred();
             let service = service_fn(|request| {
                 let (owner, shared, wishes) = (Arc::clone(&owner), Arc::clone(&shared), wishes.clone());
+                let noted = AuditedRequest::of(&request, &peer);
                 let may_take_over = asks_for_handover(&request).then(|| successor(&owner, &request, &peer));
                 async move {
+                    let note = |outcome: &Result<Value, Fault>| {
+                        noted.into_iter().for_each(|noted| shared.audit.note(noted.event(outcome)));
+                    };
                     Ok::<_, Infallible>(match may_take_over {
-                        Some(Ok(())) => hand_over(request, wishes),
-                        Some(Err(fault)) => response(Err(fault)),
-                        None => response(answer(request, &owner, &shared, &wishes).await),
+                        Some(Ok(())) => {
+                            note(&Ok(Value::Null));
+                            hand_over(request, wishes)
+                        }
+                        Some(Err(fault)) => {
+                            let outcome = Err(fault);
+                            note(&outcome);
+                            response(outcome)
+                        }
+                        None => {
+                            let outcome = answer(request, &owner, &shared, &wishes).await;
+                            note(&outcome);
+                            response(outcome)
+                        }
                     })
                 }
             });

@@ -74,7 +74,10 @@ impl Company {
             ("api_key_missing", gateway.profile().drop_header("api-key")),
             ("client_token_missing", gateway.profile().drop_header("Authorization")),
             ("customer_token_missing", gateway.profile().drop_header("customer-auth")),
-            ("customer_token_expired", me().customer(&self.partners(PARTNER, json!({"exp": keys::now() - 3_600, "iat": keys::now() - 7_200})))),
+            (
+                "customer_token_expired",
+                me().customer(&self.partners(PARTNER, json!({"exp": keys::now() - 3_600, "iat": keys::now() - 7_200}))),
+            ),
             ("customer_token_audience", me().customer(&self.partners(PARTNER, json!({"aud": "another-api"})))),
             ("customer_token_issuer", me().customer(&self.partners("https://login.partner.test/", json!({})))),
             ("customer_token_no_keys", me().customer(&self.partners(SILENT, json!({})))),

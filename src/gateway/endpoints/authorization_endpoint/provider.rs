@@ -13,6 +13,7 @@ use http::Response;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::super::audited::EndpointEvent;
 use super::code::CustomerProof;
 use super::request::{AuthorizationRequest, Prompt, see_other};
 use super::{FORM_LIFETIME, Issuance, browser_cookies, cookie_of, is_good, keep_cookie, page};
@@ -123,6 +124,7 @@ impl Gateway {
         let outcome = self.arrive(&call, &issuance, provider, record).await;
         let word = record.refusal.or(outcome.as_ref().err().map(|refused| refused.refusal));
         self.worker_metrics().login(word.map_or("ok", |refusal| refusal.as_str()));
+        self.note(EndpointEvent::Login, record, word.map_or("ok", |refusal| refusal.as_str()));
         Ok(outcome.unwrap_or_else(|refused| {
             record.refusal = Some(refused.refusal);
             page::fault_page(&issuance.login.page, &refused)

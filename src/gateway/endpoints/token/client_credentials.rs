@@ -32,7 +32,9 @@ impl Gateway {
         let audience = request.audience(client, &["resource"])?;
         let scope = granted(client, request.parameter("scope")?, record)?;
         let binding = self.binding(request.call, client, unix_seconds(record.time)).await?;
-        let grant = TokenGrant { client, audience, scope, binding, known: request.known };
+        let id = token_id();
+        record.fact("jti", &id);
+        let grant = TokenGrant { client, id: &id, audience, scope, binding, known: request.known };
         Ok(issue(request.issuer, request.endpoint, &grant)?)
     }
 }
@@ -40,6 +42,8 @@ impl Gateway {
 /// The contents of an access token.
 struct TokenGrant<'a> {
     client: &'a Client,
+    /// Its `jti`.
+    id: &'a str,
     audience: Arc<str>,
     /// Its scopes, separated by spaces.
     scope: String,
@@ -74,7 +78,7 @@ struct AccessClaims<'a> {
 }
 
 fn issue(issuer: &Issuer, endpoint: &AccessToken, grant: &TokenGrant<'_>) -> Result<Response<ResponseBody>, Refusal> {
-    let TokenGrant { client, audience, scope, binding, known } = grant;
+    let TokenGrant { client, id: token_id, audience, scope, binding, known } = grant;
     let lifetime = client.lifetime.unwrap_or(endpoint.lifetime);
     let issued = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = issued.as_secs();
@@ -86,7 +90,7 @@ fn issue(issuer: &Issuer, endpoint: &AccessToken, grant: &TokenGrant<'_>) -> Res
         iat: now,
         nbf: now,
         exp: now.saturating_add(lifetime),
-        jti: &token_id(),
+        jti: token_id,
         scope,
         cnf: binding.as_ref().map(Binding::confirmation),
         more: &client.claims,

@@ -76,10 +76,12 @@ impl Gateway {
         }
         let binding = binding.or(bound_to);
         let deriver = call.policy.auth.deriver.as_ref().ok_or(Refusal::Internal)?;
+        let id = token_id();
+        record.fact("jti", &id);
         let mut claims = ended_together(&inspected, client, deriver, request.checked).ok_or(Refusal::Internal)?;
         claims.extend(members(json!({
             "iss": request.issuer.url, "aud": *audience, "sub": inspected.customer().map(|customer| customer.as_str()),
-            "client_id": *client.id, "iat": now, "nbf": now, "exp": expires_at, "jti": token_id(),
+            "client_id": *client.id, "iat": now, "nbf": now, "exp": expires_at, "jti": id,
         })));
         if !scope.is_empty() {
             claims.insert("scope".to_owned(), scope.as_str().into());
