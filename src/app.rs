@@ -24,7 +24,8 @@ use crate::config::{Config, Draft};
 use crate::gateway::Shared;
 use crate::gateway::endpoints::password_hashing::PasswordHashing;
 use crate::gateway::observe::access_log::AccessLogWriter;
-use crate::metrics::Metrics;
+use crate::metrics::{BucketBounds, Metrics};
+use crate::otlp::{self, Exporter};
 use crate::policy::Lasting;
 use crate::process_log;
 use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
@@ -82,6 +83,8 @@ pub struct App {
     noted: PathBuf,
     wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
     log: Option<AccessLogWriter>,
+    /// The export of traces.
+    exporter: Option<Exporter>,
     control: Runtime,
 }
 
@@ -134,7 +137,7 @@ impl App {
         if !problems.is_empty() {
             return Err(problems.into());
         }
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(bucket_bounds(&raw)));
         reload::note_certificates(&metrics, &plan.tls);
         let mut places = Places::new(given, raw.workers.unwrap_or_else(cores));
         let listeners = listen(&mut places, &plan.config, plan.tls)?;
@@ -152,8 +155,11 @@ impl App {
         let operators = places.operators(&plan.config, &socket)?;
         let noted = plan.config.data_directory().join(LAST_USES);
         lasting.uses.read(&noted);
-        let shared =
-            Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), PasswordHashing::default(), state));
+        let mut shared = Shared::new(plan.policy, lasting, Arc::clone(&metrics), PasswordHashing::default(), state);
+        let started = plan.traces.map(|settings| otlp::start(settings, &metrics, control.handle()));
+        let (recording, exporter) = started.unzip();
+        shared.recording = recording;
+        let shared = Arc::new(shared);
         let log = access_log(raw.log.access, &metrics)?;
         let (phase, watched) = watch::channel(Phase::Waiting);
         let (departures, departed) = mpsc::unbounded_channel();
@@ -181,6 +187,7 @@ impl App {
             successor: Mutex::default(),
             noted,
             log: equipment.log,
+            exporter,
             wishes: wishes.into(),
             control,
         })
@@ -313,6 +320,9 @@ impl App {
         if let Some(log) = &self.log {
             log.flush(Duration::from_secs(1));
         }
+        if let Some(exporter) = self.exporter {
+            self.control.block_on(exporter.finish(Duration::from_secs(1)));
+        }
         self.control.shutdown_timeout(Duration::from_secs(1));
         tracing::info!("stopped");
         Ok(())
@@ -348,6 +358,11 @@ fn open_state(
         .map_err(|fault| owner.explain(config, fault))?;
     owner.note();
     Ok((owner, state))
+}
+
+/// The buckets of histograms.
+fn bucket_bounds(raw: &Raw) -> BucketBounds {
+    raw.metrics.buckets.as_deref().map(BucketBounds::new).unwrap_or_default()
 }
 
 fn access_log(access: AccessLog, metrics: &Arc<Metrics>) -> anyhow::Result<Option<AccessLogWriter>> {

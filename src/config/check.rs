@@ -32,6 +32,7 @@ mod response;
 mod route_backends;
 mod routes;
 mod state;
+mod telemetry;
 mod trusted;
 mod unreachable;
 mod warnings;
@@ -54,6 +55,7 @@ pub(super) fn check(config: &Config) -> Problems {
     let mut check = Check::new(config);
     check.own();
     check.state();
+    check.telemetry();
     check.callers();
     check.forward_auth();
     check.routes();

@@ -31,6 +31,7 @@ mod retry;
 mod route;
 mod servers;
 mod state;
+mod telemetry;
 mod trusted;
 
 use std::collections::BTreeMap;
@@ -80,6 +81,7 @@ pub use servers::{
     Resolve, Server, WeightedServer,
 };
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
+pub use telemetry::{MetricsSettings, Otlp, OtlpProtocol, SampleShare, TelemetrySettings};
 pub use trusted::{
     AcceptedAudiences, Discovery, IssuerNames, Jwks, JwksFile, KeyRefresh, NoAudience, PemKeys, ProxyChoice,
     ProxyWithPassword, SignatureAlgorithm, TrustedIssuer,
@@ -140,6 +142,12 @@ pub struct Raw {
     pub routes: Vec<Route>,
     /// The company's own servers, by name.
     pub backends: BTreeMap<String, Backend>,
+    /// Traces of requests, for a collector.
+    #[serde(default)]
+    pub telemetry: TelemetrySettings,
+    /// Metrics at /metrics of the admin listener.
+    #[serde(default)]
+    pub metrics: MetricsSettings,
 }
 
 impl Raw {

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use serde_json::{Map, Value as Json, json};
 
 use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed, shown};
-use super::raw::StatusMatch;
+use super::raw::{SampleShare, StatusMatch};
 use super::renamed;
 use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
 use super::schema::{self, resolve};
@@ -81,6 +81,8 @@ impl Walk<'_> {
             Value::Text(text) if allows(schema, "string") => self.text(text, schema, place),
             Value::Bool(value) if allows(schema, "boolean") => json!(value),
             Value::Integer(number) if allows(schema, "integer") => self.integer(number, schema, place),
+            Value::Integer(number) if allows(schema, "number") => json!(number),
+            Value::Float(number) if allows(schema, "number") && number.is_finite() => json!(number),
             Value::List(items) if allows(schema, "array") => items
                 .iter()
                 .enumerate()
@@ -231,7 +233,7 @@ impl Walk<'_> {
         let written = match &node.value {
             Value::Text(text) if words.contains(&text.as_str()) => return json!(text),
             Value::Text(text) => text.as_str(),
-            Value::Bool(_) | Value::Integer(_) | Value::Float => self.source.written_at(node.at),
+            Value::Bool(_) | Value::Integer(_) | Value::Float(_) => self.source.written_at(node.at),
             _ => return self.mismatch(node, schema, place),
         };
         if words.contains(&written) {
@@ -270,6 +272,7 @@ impl Walk<'_> {
                     .err()
                     .map(|_| "expected IP address and port, such as 0.0.0.0:8443".to_owned()),
             ),
+            Some(SampleShare::FORMAT) => ("a share", text.parse::<SampleShare>().err()),
             Some(StatusMatch::FORMAT) => ("a status", text.parse::<StatusMatch>().err()),
             _ => ("", None),
         };
@@ -304,7 +307,7 @@ impl Walk<'_> {
     fn mismatch(&mut self, node: &Node, schema: &Json, place: &Place<'_>) -> Json {
         let expected = describe(schema);
         let kind = node.value.kind();
-        let is_plain = matches!(node.value, Value::Bool(_) | Value::Integer(_) | Value::Float);
+        let is_plain = matches!(node.value, Value::Bool(_) | Value::Integer(_) | Value::Float(_));
         let written = self.source.written_at(node.at);
         if is_secret_reference(schema) {
             let help = "put the secret into a file or an environment variable and write {file: PATH}, {env: NAME} or {credential: NAME}";
@@ -324,7 +327,7 @@ impl Walk<'_> {
             Value::Text(text) if allows(schema, "integer") && text.parse::<u64>().is_ok() => {
                 "write it without quotes".to_owned()
             }
-            Value::Text(_) | Value::Bool(_) | Value::Integer(_) | Value::Float if allows(schema, "array") => {
+            Value::Text(_) | Value::Bool(_) | Value::Integer(_) | Value::Float(_) if allows(schema, "array") => {
                 "write a list: [ … ]".to_owned()
             }
             _ => String::new(),

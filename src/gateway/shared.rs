@@ -14,6 +14,7 @@ use super::observe::recent_refusals::RecentRefusals;
 use super::rate_limit::RateLimits;
 use super::{endpoints, forward_auth};
 use crate::metrics::Metrics;
+use crate::otlp::Recording;
 use crate::policy::{Lasting, Policy};
 use crate::state::State;
 
@@ -34,6 +35,8 @@ pub struct Shared {
     pub lasting: Lasting,
     /// The memory limit.
     pub memory: Memory,
+    /// The place for spans, where traces are exported.
+    pub recording: Option<Recording>,
     pub(super) limits: RateLimits,
     /// The queue for the company's own login.
     pub(super) asking: FairQueue,
@@ -78,6 +81,7 @@ impl Shared {
             hashing,
             lasting,
             memory: Memory::default(),
+            recording: None,
             limits,
             asking: FairQueue::new(endpoints::login::MAX_ASKED),
             remembered: Arc::default(),

@@ -1,5 +1,7 @@
 //! The record of a request: one log line and one set of counts, exactly once, also when the caller hangs up.
 
+pub(crate) mod trace;
+
 use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::gateway::error;
 use crate::metrics::{RequestKey, WorkerMetrics};
 use crate::refusal::Refusal;
 use crate::secret::has_secret_shape;
+use trace::{Trace, Tracer};
 
 /// The status in log and metrics where the client left before a response (nginx's 499).
 const CALLER_LEFT: u16 = 499;
@@ -33,6 +36,8 @@ pub(crate) struct Telemetry {
     pub(crate) worker_metrics: Arc<WorkerMetrics>,
     pub(crate) log: AccessLog,
     pub(crate) refusals: Arc<RecentRefusals>,
+    /// Off: `None`.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 /// The record of a request; counted and logged when dropped.
@@ -47,7 +52,7 @@ pub(crate) struct Record {
     /// The time of arrival.
     pub(crate) time: SystemTime,
     protocol: &'static str,
-    method: &'static str,
+    pub(crate) method: &'static str,
     /// The request id.
     pub(crate) request_id: HeaderValue,
     /// The route's name, or that of an endpoint.
@@ -82,6 +87,8 @@ pub(crate) struct Record {
     /// A guard that lasts until the response ends.
     pub(crate) held: Option<Box<dyn Any>>,
     complete: bool,
+    /// Its place in a trace.
+    pub(crate) trace: Trace,
 }
 
 /// The attributes of a request on arrival.
@@ -90,6 +97,7 @@ pub(crate) struct Arrival {
     pub(crate) started: Instant,
     pub(crate) time: SystemTime,
     pub(crate) request_id: HeaderValue,
+    pub(crate) trace: Trace,
 }
 
 impl Record {
@@ -131,6 +139,7 @@ impl Record {
             permit: None,
             held: None,
             complete: false,
+            trace: arrival.trace,
         })
     }
 
@@ -236,7 +245,11 @@ impl Record {
             Some(time) => number(line, ",\"backend_us\":", micros(time)),
             None => line.extend_from_slice(b",\"backend_us\":null"),
         }
-        line.extend_from_slice(if self.complete { b",\"complete\":true}" } else { b",\"complete\":false}" });
+        line.extend_from_slice(if self.complete { b",\"complete\":true" } else { b",\"complete\":false" });
+        if let Some(trace_id) = self.trace.recorded() {
+            optional(line, ",\"trace_id\":", Some(&format!("{trace_id:032x}")));
+        }
+        line.push(b'}');
     }
 }
 
@@ -254,6 +267,9 @@ impl Drop for Record {
         if let Some(observed) = self.observed {
             self.telemetry.worker_metrics.observed(&self.route, observed.as_str());
         }
+        if let Some(trace_id) = self.trace.recorded() {
+            self.telemetry.worker_metrics.exemplar(&key, trace_id, duration);
+        }
         self.telemetry.worker_metrics.request_ended(key, duration);
         if let Some(word) = self.refusal.or(self.observed) {
             let explained = self.recent_refusal(word);
@@ -262,6 +278,7 @@ impl Drop for Record {
         if self.telemetry.log.is_on() {
             self.telemetry.log.line(|line| self.write(line, duration));
         }
+        std::mem::take(&mut self.trace).finish(self, duration);
     }
 }
 
