@@ -26,7 +26,8 @@ use crate::config::{Config, Draft};
 use crate::gateway::Shared;
 use crate::gateway::endpoints::password_hashing::PasswordHashing;
 use crate::gateway::observe::access_log::AccessLogWriter;
-use crate::metrics::Metrics;
+use crate::metrics::{BucketBounds, Metrics};
+use crate::otlp::{self, Exporter};
 use crate::policy::Lasting;
 use crate::process_log;
 use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
@@ -83,6 +84,8 @@ pub struct App {
     notes: Notes,
     wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
     log: Option<AccessLogWriter>,
+    /// The export of traces.
+    exporter: Option<Exporter>,
     control: Runtime,
 }
 
@@ -135,7 +138,7 @@ impl App {
         if !problems.is_empty() {
             return Err(problems.into());
         }
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(bucket_bounds(&raw)));
         reload::note_certificates(&metrics, &plan.tls);
         let mut places = Places::new(given, raw.workers.unwrap_or_else(cores));
         let listeners = listen(&mut places, &plan.config, plan.tls)?;
@@ -155,7 +158,11 @@ impl App {
         notes.read_uses(&lasting);
         let audit = Audit::start(&plan.config.data_directory()).context("cannot start the audit log")?;
         let hashing = PasswordHashing::default();
-        let shared = Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state, audit));
+        let mut shared = Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state, audit);
+        let started = plan.traces.map(|settings| otlp::start(settings, &metrics, control.handle()));
+        let (recording, exporter) = started.unzip();
+        shared.recording = recording;
+        let shared = Arc::new(shared);
         notes.read_observed(&shared);
         let log = access_log(&plan.config, &metrics)?;
         let (phase, watched) = watch::channel(Phase::Waiting);
@@ -186,6 +193,7 @@ impl App {
             successor: Mutex::default(),
             notes,
             log: equipment.log,
+            exporter,
             wishes: wishes.into(),
             control,
         })
@@ -329,6 +337,9 @@ impl App {
         if let Some(log) = &self.log {
             log.flush(Duration::from_secs(1));
         }
+        if let Some(exporter) = self.exporter {
+            self.control.block_on(exporter.finish(Duration::from_secs(1)));
+        }
         self.control.shutdown_timeout(Duration::from_secs(1));
         tracing::info!("stopped");
         Ok(())
@@ -364,6 +375,11 @@ fn open_state(
         .map_err(|fault| owner.explain(config, fault))?;
     owner.note();
     Ok((owner, state))
+}
+
+/// The buckets of histograms.
+fn bucket_bounds(raw: &Raw) -> BucketBounds {
+    raw.metrics.buckets.as_deref().map(BucketBounds::new).unwrap_or_default()
 }
 
 fn access_log(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Option<AccessLogWriter>> {

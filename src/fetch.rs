@@ -2,7 +2,9 @@
 //! company's proxy where there is one.
 
 mod dial;
+mod grpc;
 mod place;
+mod post;
 mod proxy;
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +22,8 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+pub use self::grpc::GrpcAnswer;
+pub use self::post::PostAnswer;
 pub use self::proxy::{Proxies, Proxy};
 use crate::dns;
 use crate::gzip::{self, CodingFault};
@@ -59,15 +63,6 @@ pub struct FetchedDocument {
     pub body: Bytes,
     /// `max-age` in seconds, where the server sends one (RFC 9111 section 5.2.2).
     pub max_age: Option<u64>,
-}
-
-/// The answer to a form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FormAnswer {
-    /// Its status.
-    pub status: u16,
-    /// Its bytes.
-    pub body: Bytes,
 }
 
 /// Failure of a fetch.
@@ -145,29 +140,6 @@ impl Fetcher {
     /// The failure.
     pub async fn get(&self, url: &str, chosen: ChosenBy<'_>) -> Result<FetchedDocument, FetchFault> {
         tokio::time::timeout(self.timeout, self.get_patiently(url, chosen)).await.map_err(|_| self.timed_out(url))?
-    }
-
-    /// Sends a form, with `authorization` where there is one.
-    ///
-    /// # Errors
-    /// The failure. Any status but a redirection is an answer.
-    pub async fn post_form(
-        &self,
-        url: &str,
-        form: Bytes,
-        authorization: Option<HeaderValue>,
-    ) -> Result<FormAnswer, FetchFault> {
-        let mut request = Request::post("/").header(header::ACCEPT, "application/json");
-        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        if let Some(authorization) = authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        let exchanged = async {
-            let request = request.body(Full::new(form)).map_err(|_| FetchFault::Broken)?;
-            self.exchange(url, request, ChosenBy::Us).await
-        };
-        let (parts, body) = tokio::time::timeout(self.timeout, exchanged).await.map_err(|_| self.timed_out(url))??;
-        Ok(FormAnswer { status: parts.status.as_u16(), body })
     }
 
     fn timed_out(&self, url: &str) -> FetchFault {

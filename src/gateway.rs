@@ -38,7 +38,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::Body as _;
 
 use crate::auth::Caller;
@@ -59,6 +59,7 @@ use endpoints::well_known::published;
 use error::Refused;
 use exchange::Exchange;
 use observe::access_log::{AccessLog, AccessLogWriter};
+use observe::record::trace::Tracer;
 use observe::record::{Arrival, Record, Telemetry};
 use refusal_response::{ends_connection, refusal_response};
 use request::buffering::BufferBounds;
@@ -99,6 +100,7 @@ impl Gateway {
             log,
             refusals: Arc::clone(&shared.refusals),
             observed: Arc::clone(&shared.observed),
+            tracer: shared.recording.clone().map(Tracer::new),
         });
         let current =
             Current { generation: shared.lasting.generation.load(Ordering::Acquire), policy: shared.policy() };
@@ -164,7 +166,7 @@ impl Gateway {
     ) -> Answer {
         let taken = TakenHead::of(&request, &connection);
         connection.renew();
-        let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()));
+        let arrival = self.arrival(Rc::clone(&connection), self.ids.of(request.headers()), request.headers());
         let record = Record::open(Rc::clone(&self.telemetry), arrival, &taken, request.method(), request.version());
         let current = self.current();
         let is_http2 = request.version() == Version::HTTP_2;
@@ -175,6 +177,7 @@ impl Gateway {
         let mut response = match self.answer(&current, &connection, &taken, request, &mut exchange).await {
             Ok(response) => response,
             Err(refused) => {
+                exchange.record.trace.refused(refused.refusal);
                 let mut response = refusal_response(&refused, &mut exchange.record, &current.policy);
                 if !is_http2 && (!taken.is_clear() || ends_connection(refused.refusal, &connection)) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -225,6 +228,7 @@ impl Gateway {
             return Err(Refusal::Memory.into());
         }
         let record = &mut exchange.record;
+        record.trace.step("request");
         let entered = self.enter(current, connection, &request, record);
         if let Some(redirect) = entered.inspect_err(|_| record.lost(request.uri().path()))? {
             return Ok(redirect);
@@ -316,6 +320,7 @@ impl Gateway {
             return direct_response::answer(direct, route, &call);
         }
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
+        exchange.record.trace.step("body");
         let is_merged = !opens_websocket && identifier::reads_body(route, &call)?;
         if route.reads_body() || is_merged || forward::is_kept_for_retry(route, &call.parts.method, &call.head) {
             call.read_body(limit, &exchange.record).await?;
@@ -333,6 +338,7 @@ impl Gateway {
         match &route.response {
             None => Ok(answer),
             Some(rules) => {
+                exchange.record.trace.step("response filter");
                 let record = &exchange.record;
                 Ok(Box::pin(forward::json_response::filtered(rules, answer, is_head, route, record)).await?)
             }
@@ -369,8 +375,10 @@ impl Gateway {
         Rc::clone(&current)
     }
 
-    fn arrival(&self, connection: Rc<Connection>, request_id: HeaderValue) -> Arrival {
-        Arrival { connection, started: Instant::now(), time: SystemTime::now(), request_id }
+    fn arrival(&self, connection: Rc<Connection>, request_id: HeaderValue, headers: &HeaderMap) -> Arrival {
+        let trace = self.telemetry.tracer.as_ref().map(|tracer| tracer.begin(headers, !connection.is_of_one_caller()));
+        let trace = trace.unwrap_or_default();
+        Arrival { connection, started: Instant::now(), time: SystemTime::now(), request_id, trace }
     }
 }
 

@@ -33,6 +33,7 @@
 //! | 5 | [`gateway`] | one request in, one response out; **start reading there** |
 //! | 4 | [`policy`] | the configuration, compiled: routes, listeners' tables, keys and certificates |
 //! | 3 | [`auth`] | authentication: credentials in, a `Caller` or a refusal out |
+//! | 2 | [`otlp`] | traces for a collector: spans wait in a bounded queue and are exported by HTTP or gRPC |
 //! | 2 | [`state`], [`backend`], [`config`] | sessions, revocations, lockout and quotas (embedded or Redis); the company's servers; gateway.yaml |
 //! | 1 | [`json_body`] | members of JSON bodies: read, set, filtered |
 //! | 1 | [`parameters`] | one parameter of a query or form: found in every spelling, replaced |
@@ -45,7 +46,8 @@
 //! | 0 | [`refusal`] | the closed set of reasons for a refusal, as in log, metrics and docs |
 //! | 0 | [`explanation`] | explanation of one decision: each check, what it wanted and saw |
 //! | 0 | [`policy_change`] | one change that another configuration makes, as it is told |
-//! | 0 | [`metrics`] | Prometheus metrics: counters, gauges, histogram buckets |
+//! | 0 | [`metrics`] | Prometheus metrics: counters, gauges, histogram buckets, OpenMetrics with exemplars |
+//! | 0 | [`trace_context`] | W3C `traceparent` and `tracestate` |
 //! | 0 | [`fields`] | HTTP header field names: hop-by-hop, identity claims, spellings |
 //! | 0 | [`secret`] | values that cannot be printed; shapes of secrets |
 //! | 0 | [`key_validity`] | times from which and until which a key or secret version is valid |
@@ -85,7 +87,7 @@
 //! | 4 | `redirect` | redirect from http to https |
 //! | 3 | `enforcement` | whose refusals are carried out on a route in `mode: observe` |
 //! | 3 | `response` | response bodies, event streams, trailers, framing |
-//! | 2 | `observe` | access log and counts of requests |
+//! | 2 | `observe` | access log, counts and spans of requests |
 //! | 1 | `connection` | client connection: HTTP/1.1 framing, idle and head timeouts, client address (X-Forwarded-For, trusted proxies), listener settings, drain |
 //! | 1 | `error` | refusal -> status code, code and message |
 //! | 0 | `body_headers` | headers of rewritten bodies |
@@ -152,6 +154,7 @@
 //! | 1 | `rewrite` | path rewrite |
 //! | 1 | `servers` | servers of backends |
 //! | 1 | `state` | stores |
+//! | 1 | `telemetry` | export of traces |
 //! | 1 | `stripped_headers` | headers removed from requests |
 //! | 1 | `table` | route table: host, path (exact, expression, prefix), method |
 //! | 1 | `accounts` | accounts: a file, a login backend, a directory |
@@ -281,6 +284,7 @@ pub mod log_writer;
 pub mod metrics;
 pub mod normalization;
 pub mod open_files;
+pub mod otlp;
 pub mod parameters;
 pub mod path_template;
 pub mod pattern;
@@ -297,6 +301,7 @@ pub mod server;
 pub mod socket;
 pub mod state;
 pub mod systemd;
+pub mod trace_context;
 pub mod version;
 
 #[cfg(test)]

@@ -6,13 +6,16 @@
 
 mod backend_tokens;
 mod counted;
+mod exemplars;
 mod families;
 mod histogram;
 mod introspection;
 mod issuers;
 mod names;
+pub mod openmetrics;
 mod reloads;
 mod servers;
+mod spans;
 mod state;
 mod worker_heartbeat;
 mod worker_metrics;
@@ -27,12 +30,15 @@ use prometheus::proto::MetricFamily;
 pub use backend_tokens::BackendTokenLevels;
 use counted::LabelledCounts;
 pub use counted::RequestKey;
+use exemplars::Exemplars;
 use families::{counters, gauges};
+pub use histogram::{BucketBounds, DEFAULT_BUCKETS};
 pub use introspection::IntrospectionLevels;
 pub use issuers::{IssuerLevels, KeyUse};
 use names::{SeriesName, SeriesNames};
 pub use reloads::Reloads;
 pub use servers::{BackendLevels, ServerLevels};
+pub use spans::SpanCounts;
 pub use state::{Levels, StateMetrics};
 pub use worker_heartbeat::TURN;
 pub use worker_metrics::WorkerMetrics;
@@ -55,12 +61,20 @@ pub struct Metrics {
     introspections: Mutex<Vec<IntrospectionLevels>>,
     /// Metrics of the state store.
     pub state: Arc<StateMetrics>,
+    /// Counts of spans.
+    pub spans: Arc<SpanCounts>,
+    bounds: BucketBounds,
 }
 
 impl Metrics {
+    /// With these bounds of the histograms.
+    pub fn new(bounds: BucketBounds) -> Self {
+        Self { state: Arc::new(StateMetrics::new(&bounds)), bounds, ..Self::default() }
+    }
+
     /// Counters for a new worker.
     pub fn worker(&self) -> Arc<WorkerMetrics> {
-        let worker_metrics = Arc::new(WorkerMetrics::default());
+        let worker_metrics = Arc::new(WorkerMetrics::new(&self.bounds));
         locked(&self.workers).push(Arc::clone(&worker_metrics));
         worker_metrics
     }
@@ -173,10 +187,25 @@ impl Metrics {
     /// # Errors
     /// If the encoder rejects a family: a bug.
     pub fn render(&self) -> prometheus::Result<String> {
+        prometheus::TextEncoder::new().encode_to_string(&self.gathered())
+    }
+
+    /// All metrics in the OpenMetrics text format, with exemplars.
+    pub fn render_openmetrics(&self) -> String {
+        let mut exemplars = Exemplars::default();
+        for worker_metrics in locked(&self.workers).iter() {
+            exemplars.add(&locked(&worker_metrics.counted).exemplars);
+        }
+        let exemplars = exemplars.by_labels();
+        openmetrics::text(&self.gathered(), |series| exemplars.of(series))
+    }
+
+    /// The families that have series.
+    fn gathered(&self) -> Vec<MetricFamily> {
         let mut families = self.families();
         families.extend(prometheus::gather());
         families.retain(|family| !family.get_metric().is_empty());
-        prometheus::TextEncoder::new().encode_to_string(&families)
+        families
     }
 
     fn families(&self) -> Vec<MetricFamily> {
@@ -206,6 +235,7 @@ impl Metrics {
             "Events of the audit log that could not be written.",
             [(vec![], self.audit_events_lost.load(Ordering::Relaxed))],
         ));
+        families.extend(self.spans.families());
         families.extend(self.state.families());
         families.extend(issuers::families(&locked(&self.issuers)));
         families.extend(servers::families(&locked(&self.backends)));
@@ -226,7 +256,7 @@ impl Metrics {
         let mut sampled_out = 0;
         let (mut stall, mut stalls) = (Duration::ZERO, 0);
         let now = Instant::now();
-        let mut sum = LabelledCounts::default();
+        let mut sum = LabelledCounts::new(&self.bounds);
         for worker_metrics in workers.iter() {
             in_flight += worker_metrics.in_flight.load(Ordering::Relaxed);
             connections += worker_metrics.connections.load(Ordering::Relaxed);

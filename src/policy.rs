@@ -42,6 +42,7 @@ pub mod state;
 mod stripped_headers;
 pub mod table;
 mod target;
+pub mod telemetry;
 mod trusted_issuers;
 mod way_out;
 

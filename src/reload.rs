@@ -19,6 +19,7 @@ use crate::config::{self, Config, Draft, Problems, Warning};
 use crate::gateway::Shared;
 use crate::gateway::connection::listener_settings::{CurrentSettings, ListenerSettings};
 use crate::metrics::Metrics;
+use crate::otlp::OtlpSettings;
 use crate::policy::{self, Lasting, Policy};
 use crate::server::admin::admin_socket::socket_file;
 use crate::server::limits::conn_limits;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub tls: Vec<Option<ListenerTls>>,
     /// The settings of the state.
     pub state: state::StateSettings,
+    /// The export of traces, where there is one.
+    pub traces: Option<OtlpSettings>,
 }
 
 impl Plan {
@@ -61,6 +64,7 @@ impl Plan {
         let policy = Policy::build(&config, lasting, &mut found);
         let tls = tls::read(&config, &mut found);
         let state = policy::state::read(&config, &mut found);
+        let traces = policy::telemetry::read(&config, &mut found);
         if let Some(fault) = socket_file::fault_of(&socket_file::socket_path(&config)) {
             found.push(config.problem(
                 "admin.socket",
@@ -72,7 +76,9 @@ impl Plan {
         let known: HashSet<String> = problems.iter().map(|problem| problem.path.clone()).collect();
         problems.extend(config.about_real_values(found).filter(|problem| !known.contains(&problem.path)));
         match (policy, tls, state) {
-            (Some(policy), Some(tls), Some(state)) if problems.is_empty() => Ok(Self { config, policy, tls, state }),
+            (Some(policy), Some(tls), Some(state)) if problems.is_empty() => {
+                Ok(Self { config, policy, tls, state, traces })
+            }
             _ => Err(problems),
         }
     }
@@ -322,6 +328,8 @@ fn needs_restart(old: &Raw, new: &Raw) -> Vec<&'static str> {
         ("listen", listen()),
         ("shutdown.grace", old.shutdown.grace.get() != new.shutdown.grace.get()),
         ("shutdown.delay", old.shutdown.delay.get() != new.shutdown.delay.get()),
+        ("telemetry", old.telemetry != new.telemetry),
+        ("metrics", old.metrics != new.metrics),
     ];
     all.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
 }

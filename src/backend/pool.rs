@@ -7,6 +7,7 @@ mod attempt;
 mod idle_connections;
 mod lease;
 pub mod response_body;
+mod send_progress;
 pub(in crate::backend) mod timer_pool;
 pub(in crate::backend) mod worker_endpoints;
 
@@ -32,6 +33,7 @@ use crate::body_stream::{Pace, Progress, RequestBody};
 use attempt::{Way, attempt, doing, upload_of};
 use lease::Lease;
 use response_body::AnswerBody;
+pub use send_progress::SendProgress;
 use timer_pool::TimerPool;
 use worker_endpoints::{TriedEndpoints, WorkerEndpoint, WorkerEndpoints};
 
@@ -61,8 +63,8 @@ pub struct SendOptions<'a> {
     pub caller: Option<IpAddr>,
     /// Deadlines of the response.
     pub patience: Deadlines,
-    /// Start of the exchange; set anew once the request has waited for an HTTP/2 stream.
-    pub begun: &'a Cell<Instant>,
+    /// Start and attempts.
+    pub sending: &'a SendProgress,
     /// Request id, for the log.
     pub request_id: &'a HeaderValue,
     /// What a server did that failed, for the access log.
@@ -133,7 +135,8 @@ impl Pool {
                 let now = Instant::now();
                 // Nobody answers before the request is complete: for its body, the caller has a time of its own.
                 let complete = upload.as_ref().and_then(|upload| upload.over_since());
-                let end = complete.map_or(options.begun.get(), |time| time.max(options.begun.get())) + patience.head;
+                let end =
+                    complete.map_or(options.sending.begun(), |time| time.max(options.sending.begun())) + patience.head;
                 let over = patience.body.until;
                 if over <= now && upload.as_ref().is_none_or(|upload| upload.is_over()) {
                     if end > now || way.waits.get() {
@@ -166,7 +169,7 @@ impl Pool {
             // Whatever it said, it is there.
             Ok(_) | Err(Failure::Malformed) => backend.answered(),
             Err(_) if is_callers_fault || way.is_blameless.get() => {}
-            Err(failure) => backend.failed(*failure, options.begun.get()),
+            Err(failure) => backend.failed(*failure, options.sending.begun()),
         }
         // What broke on a connection that was idle before is said where nothing better came of it.
         if let (Err(Failure::Broken | Failure::Malformed), Some(unsaid)) = (&sent, way.unsaid.take())
@@ -220,6 +223,7 @@ impl Pool {
             let upload = upload_of(request);
             way.unsaid.take();
             let can_repeat = may_repeat && copy.is_some();
+            options.sending.attempt();
             let attempt = match attempt(backend, endpoint, request, can_repeat, &options, way).await {
                 Ok(answer) => return Ok(answer),
                 Err(attempt) => attempt,

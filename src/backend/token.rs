@@ -15,7 +15,7 @@ use http::HeaderValue;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
-use crate::fetch::{FetchFault, Fetcher, FormAnswer};
+use crate::fetch::{FetchFault, Fetcher, PostAnswer};
 use crate::secret::{Secret, random_bytes};
 
 /// The first pause after a failed fetch; each further one is twice as long.
@@ -227,7 +227,7 @@ async fn keep_fetching(token: Weak<BackendToken>) {
 }
 
 /// The value of `Authorization` in an answer of a token endpoint, and the lifetime of the token (RFC 6749 section 5).
-fn read(answer: &FormAnswer) -> Result<(HeaderValue, Duration), (&'static str, String)> {
+fn read(answer: &PostAnswer) -> Result<(HeaderValue, Duration), (&'static str, String)> {
     let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     if answer.status != 200 {
         // Nothing else of it is logged: what was sent could stand there.

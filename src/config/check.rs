@@ -33,6 +33,7 @@ mod response;
 mod route_backends;
 mod routes;
 mod state;
+mod telemetry;
 mod trusted;
 mod unreachable;
 mod warnings;
@@ -55,6 +56,7 @@ pub(super) fn check(config: &Config) -> Problems {
     let mut check = Check::new(config);
     check.own();
     check.state();
+    check.telemetry();
     check.callers();
     check.forward_auth();
     check.routes();

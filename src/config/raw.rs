@@ -32,6 +32,7 @@ mod retry;
 mod route;
 mod servers;
 mod state;
+mod telemetry;
 mod trusted;
 
 use std::collections::BTreeMap;
@@ -84,6 +85,7 @@ pub use servers::{
     Resolve, Server, WeightedServer,
 };
 pub use state::{Embedded, Outage, Redis, RedisTls, State};
+pub use telemetry::{MetricsSettings, Otlp, OtlpProtocol, TelemetrySettings};
 pub use trusted::{
     AcceptedAudiences, Discovery, IssuerNames, Jwks, JwksFile, KeyRefresh, NoAudience, PemKeys, ProxyChoice,
     ProxyWithPassword, SignatureAlgorithm, TrustedIssuer,
@@ -152,6 +154,12 @@ pub struct Raw {
     /// The company's own servers, by name.
     #[serde(skip_serializing)]
     pub backends: BTreeMap<String, Backend>,
+    /// Traces of requests, for a collector.
+    #[serde(default)]
+    pub telemetry: TelemetrySettings,
+    /// Metrics at /metrics of the admin listener.
+    #[serde(default)]
+    pub metrics: MetricsSettings,
 }
 
 impl Raw {

@@ -82,6 +82,8 @@ impl Walk<'_> {
             Value::Text(text) if allows(schema, "string") => self.text(text, schema, place),
             Value::Bool(value) if allows(schema, "boolean") => json!(value),
             Value::Integer(number) if allows(schema, "integer") => self.integer(number, schema, place),
+            Value::Integer(number) if allows(schema, "number") => json!(number),
+            Value::Float(number) if allows(schema, "number") && number.is_finite() => json!(number),
             Value::List(items) if allows(schema, "array") => items
                 .iter()
                 .enumerate()
@@ -232,7 +234,7 @@ impl Walk<'_> {
         let written = match &node.value {
             Value::Text(text) if words.contains(&text.as_str()) => return json!(text),
             Value::Text(text) => text.as_str(),
-            Value::Bool(_) | Value::Integer(_) | Value::Float => self.source.written_at(node.at),
+            Value::Bool(_) | Value::Integer(_) | Value::Float(_) => self.source.written_at(node.at),
             _ => return self.mismatch(node, schema, place),
         };
         if words.contains(&written) {
@@ -306,7 +308,7 @@ impl Walk<'_> {
     fn mismatch(&mut self, node: &Node, schema: &Json, place: &Place<'_>) -> Json {
         let expected = describe(schema);
         let kind = node.value.kind();
-        let is_plain = matches!(node.value, Value::Bool(_) | Value::Integer(_) | Value::Float);
+        let is_plain = matches!(node.value, Value::Bool(_) | Value::Integer(_) | Value::Float(_));
         let written = self.source.written_at(node.at);
         if is_secret_reference(schema) {
             let help = "put the secret into a file or an environment variable and write {file: PATH}, {env: NAME} or {credential: NAME}";
@@ -326,7 +328,7 @@ impl Walk<'_> {
             Value::Text(text) if allows(schema, "integer") && text.parse::<u64>().is_ok() => {
                 "write it without quotes".to_owned()
             }
-            Value::Text(_) | Value::Bool(_) | Value::Integer(_) | Value::Float if allows(schema, "array") => {
+            Value::Text(_) | Value::Bool(_) | Value::Integer(_) | Value::Float(_) if allows(schema, "array") => {
                 "write a list: [ … ]".to_owned()
             }
             _ => String::new(),

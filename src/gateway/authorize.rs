@@ -61,11 +61,13 @@ impl Gateway {
         }
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         if route.reads_token_from_body() {
+            record.trace.step("body");
             let body = call.read_body(limit, record).await?;
             if !body.is_empty() {
                 call.type_to_read()?;
             }
         }
+        record.trace.step("authentication");
         let asks_for_proof = route.requirements.proof != DpopRequirement::None;
         let proof = if asks_for_proof { dpop::proof(call, unix_seconds(SystemTime::now())) } else { None };
         let admitted = self.admit(route, call, proof.as_ref(), record).await;
@@ -74,19 +76,23 @@ impl Gateway {
             _ => refused.challenged_by(route.requirements.client_sources.as_deref(), &call.parts.headers),
         })?;
         if let Some(Ok(proof)) = &proof {
+            record.trace.step("dpop");
             let owner = dpop::owner_of(&caller, call);
             if let Err(refusal) = Box::pin(self.use_proof(proof, &owner, call, unix_seconds(record.time))).await {
                 enforcement::carry_out(refusal, route, record)?;
                 caller.disprove();
             }
         }
+        record.trace.step("origin");
         if !comes_from_own_site(route, &caller, call, opens_websocket) {
             enforcement::carry_out(Refusal::CrossSite, route, record)?;
             caller.disprove();
         }
+        record.trace.step("customer");
         identifier::matches_named_customer(route, &caller, call, record)?;
         call.is_within(limit)?;
         call.has_type_for(route)?;
+        record.trace.step("limits");
         self.within_limits(route, &caller, call, record, rate_limit_headers).await?;
         Ok((caller, proof))
     }
@@ -125,6 +131,7 @@ impl Gateway {
         record: &mut Record,
         into: &mut LookedUp,
     ) -> Result<(), Refusal> {
+        record.trace.lookup(lookup_name(&ask));
         match ask {
             PendingLookup::Issuer(keys) => {
                 keys.ask().await;
@@ -156,6 +163,7 @@ impl Gateway {
                 into.learned.session = Some((digest, told.unwrap_or_default()));
             }
         }
+        record.trace.looked_up();
         Ok(())
     }
 
@@ -197,7 +205,7 @@ impl Gateway {
             ask: None,
             learned: looked_up.map(|known| known.learned.clone()).unwrap_or_default(),
             known: Attribution::default(),
-            steps: StepSink::to(record.trace.as_deref()),
+            steps: StepSink::to(record.checks.as_deref()),
         };
         let (auth, headers, body) = (&call.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
         let caller = if route.enforcement.is_always() {
@@ -222,6 +230,16 @@ impl Gateway {
             caller
         };
         Ok(caller)
+    }
+}
+
+/// The name of the span of a lookup.
+fn lookup_name(ask: &PendingLookup) -> &'static str {
+    match ask {
+        PendingLookup::Store(_) => "session",
+        PendingLookup::Issuer(_) | PendingLookup::ClientIssuer(_) => "issuer keys",
+        PendingLookup::ClientSecret => "client secret",
+        PendingLookup::Token(_) | PendingLookup::ClientToken(_) => "introspection",
     }
 }
 

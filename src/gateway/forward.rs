@@ -7,7 +7,6 @@ mod redirects;
 pub(super) mod security_headers;
 mod status_retry;
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,7 +28,7 @@ use crate::auth::Caller;
 use crate::backend::admission::circuit_breaker::Try;
 use crate::backend::fault::FaultNote;
 use crate::backend::pool::response_body::AnswerBody;
-use crate::backend::pool::{Deadlines, Repeat, SendOptions};
+use crate::backend::pool::{Deadlines, Repeat, SendOptions, SendProgress};
 use crate::backend::{Backend, Failure, NoToken, Permit};
 use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::Retry;
@@ -56,19 +55,21 @@ impl Gateway {
         // How long a caller takes with its body says nothing about the backend.
         let is_at_hand = request.as_ref().is_some_and(|request| request.body().progress().is_none());
         let try_by = if is_at_hand { Try::Complete } else { Try::Upload };
+        exchange.record.trace.step("backend queue");
         let permit = route.backend.enter(try_by).await.map_err(|failure| {
             note_no_entry(&route.backend, failure, &exchange.record.backend_fault);
             self.failed(route, failure, &exchange.record)
         })?;
+        exchange.record.trace.asks(exchange.record.method, &route.backend.name);
         let sent = Instant::now();
-        let begun = Cell::new(sent);
+        let sending = SendProgress::new(sent);
         let body = Pace { pause: route.backend.timeout, until: exchange.record.until };
         let options = SendOptions {
             repeat,
             key: route.backend.key_of(admitted.customer.as_ref().map(Identifier::as_str)),
             caller: Some(exchange.record.source.address),
             patience: Deadlines { now: sent, head: route.timeout, body },
-            begun: &begun,
+            sending: &sending,
             request_id: &exchange.record.request_id,
             fault: &exchange.record.backend_fault,
         };
@@ -78,15 +79,18 @@ impl Gateway {
             }
             _ => self.pool.send(&route.backend, &mut request, options).await,
         };
-        let time = begun.get().elapsed();
+        let time = sending.begun().elapsed();
         exchange.record.backend_time = Some(time);
         // What found no room, or was answered badly, says nothing about how long answers take.
         if is_at_hand && outcome.as_ref().err().is_none_or(|failure| failure.means_gone()) {
-            route.backend.learn_from(outcome.is_ok().then_some(time), begun.get() + time);
+            route.backend.learn_from(outcome.is_ok().then_some(time), sending.begun() + time);
         }
+        let resent = sending.attempts().saturating_sub(1);
+        exchange.record.trace.answered(resent, outcome.as_ref().map(told).map_err(|failure| failure.as_str()));
         let response = outcome.map_err(|failure| self.failed(route, failure, &exchange.record))?;
         self.worker_metrics().backend_answered(&route.backend.name, time);
-        route.backend.note_answer(begun.get() + time);
+        route.backend.note_answer(sending.begun() + time);
+        exchange.record.trace.step("response");
         self.returned(route, response, is_head, permit, exchange)
     }
 
@@ -213,6 +217,11 @@ impl Gateway {
         let retry_after = (failure == Failure::Unavailable).then(|| route.backend.retry_after());
         Refused { retry_after, ..refusal.into() }
     }
+}
+
+/// Status and server of a response, for its span.
+fn told(response: &Response<AnswerBody>) -> (u16, &str) {
+    (response.status().as_u16(), response.body().server())
 }
 
 /// Notes why a backend takes no request at present.

@@ -1,4 +1,5 @@
-//! Observation of requests: one record each, which becomes one line of the access log and one set of counts.
+//! Observation of requests: one record each, which becomes one line of the access log, one set of counts and,
+//! with `telemetry`, a trace.
 
 pub mod access_log;
 mod access_log_file;

@@ -19,7 +19,7 @@ impl Gateway {
     /// The response to bytes that were never a request, in place of the parser's own.
     pub(crate) fn refuse_unparsed(&self, connection: Rc<Connection>, refusal: Refusal) -> Vec<u8> {
         let taken = TakenHead::none(&connection);
-        let arrival = self.arrival(Rc::clone(&connection), self.ids.make());
+        let arrival = self.arrival(Rc::clone(&connection), self.ids.make(), &HeaderMap::new());
         let mut record =
             Record::open(Rc::clone(&self.telemetry), arrival, &taken, &Method::default(), Version::HTTP_11);
         record.unparsed();

@@ -17,6 +17,7 @@ use super::rate_limit::RateLimits;
 use super::{endpoints, forward_auth};
 use crate::audit::Audit;
 use crate::metrics::Metrics;
+use crate::otlp::Recording;
 use crate::policy::{Lasting, Policy};
 use crate::state::State;
 
@@ -43,6 +44,8 @@ pub struct Shared {
     pub lasting: Lasting,
     /// The memory limit.
     pub memory: Memory,
+    /// The place for spans, where traces are exported.
+    pub recording: Option<Recording>,
     pub(super) limits: RateLimits,
     /// The queue for the company's own login.
     pub(super) asking: FairQueue,
@@ -93,6 +96,7 @@ impl Shared {
             hashing,
             lasting,
             memory: Memory::default(),
+            recording: None,
             limits,
             asking: FairQueue::new(endpoints::login::MAX_ASKED),
             remembered: Arc::default(),

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::HashMap;
 use prometheus::proto::MetricFamily;
 
+use super::exemplars::Exemplars;
 use super::families::{add_counts, counters, histograms};
-use super::histogram::Durations;
+use super::histogram::{BucketBounds, Durations};
 use super::names::SeriesName;
 
 /// Labels of one request.
@@ -38,9 +40,25 @@ pub(super) struct LabelledCounts {
     pub(super) tunnels_closed: HashMap<(Arc<str>, &'static str), u64>,
     pub(super) certificates_refused: HashMap<&'static str, u64>,
     pub(super) rate_limit_fallbacks: u64,
+    pub(super) exemplars: Exemplars,
+    pub(super) bounds: BucketBounds,
 }
 
 impl LabelledCounts {
+    pub(super) fn new(bounds: &BucketBounds) -> Self {
+        Self { bounds: bounds.clone(), ..Self::default() }
+    }
+
+    /// Adds a duration of a request on this route.
+    pub(super) fn observe_request(&mut self, route: &Arc<str>, duration: Duration) {
+        observe(&mut self.durations, route, duration, &self.bounds);
+    }
+
+    /// Adds a response time of this backend.
+    pub(super) fn observe_backend(&mut self, backend: &Arc<str>, duration: Duration) {
+        observe(&mut self.backend_durations, backend, duration, &self.bounds);
+    }
+
     /// Drops the series of routes and backends that are gone.
     ///
     /// Workers wait meanwhile, so maps without such series are not scanned.
@@ -61,6 +79,7 @@ impl LabelledCounts {
             self.requests.retain(|key, _| !routes.contains(&*key.route));
             self.observed.retain(|(route, _), _| !routes.contains(&**route));
             self.tunnels_closed.retain(|(route, _), _| !routes.contains(&**route));
+            self.exemplars.forget(|route| routes.contains(route));
         }
         // Of these there are few: one of each kind.
         if !backends.is_empty() {
@@ -81,10 +100,11 @@ impl LabelledCounts {
         add_counts(&mut self.certificates_refused, &other.certificates_refused);
         self.rate_limit_fallbacks += other.rate_limit_fallbacks;
         for (route, durations) in &other.durations {
-            self.durations.entry(Arc::clone(route)).or_default().add(durations);
+            self.durations.entry(Arc::clone(route)).or_insert_with(|| Durations::new(&self.bounds)).add(durations);
         }
         for (backend, durations) in &other.backend_durations {
-            self.backend_durations.entry(Arc::clone(backend)).or_default().add(durations);
+            let sum = self.backend_durations.entry(Arc::clone(backend));
+            sum.or_insert_with(|| Durations::new(&self.bounds)).add(durations);
         }
     }
 
@@ -173,5 +193,13 @@ impl LabelledCounts {
                 self.backend_durations,
             ),
         ]
+    }
+}
+
+fn observe(all: &mut HashMap<Arc<str>, Durations>, name: &Arc<str>, duration: Duration, bounds: &BucketBounds) {
+    if let Some(durations) = all.get_mut(name) {
+        durations.observe(duration);
+    } else {
+        all.entry(Arc::clone(name)).or_insert_with(|| Durations::new(bounds)).observe(duration);
     }
 }

@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::histogram::{BOUNDS, Durations};
+use super::histogram::Durations;
 use foldhash::HashMap;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -54,7 +54,7 @@ pub(super) fn histograms(
 ) -> MetricFamily {
     let metrics = series.into_iter().map(|(value, durations)| {
         let mut below = 0;
-        let buckets = BOUNDS.iter().zip(durations.buckets).map(|(bound, count)| {
+        let buckets = durations.bounds.all().iter().zip(&durations.buckets).map(|(bound, count)| {
             below += count;
             let mut bucket = Bucket::default();
             bucket.set_upper_bound(*bound);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::families::{counters, gauges, histograms, seconds};
-use super::histogram::Durations;
+use super::histogram::{BucketBounds, Durations};
 use super::locked;
 use foldhash::HashMap;
 use prometheus::proto::MetricFamily;
@@ -18,6 +18,7 @@ pub struct StateMetrics {
     failures: Mutex<BTreeMap<&'static str, u64>>,
     sessions_served_stale: AtomicU64,
     levels: Mutex<Levels>,
+    bounds: BucketBounds,
 }
 
 /// Levels of the state at a scrape.
@@ -46,13 +47,18 @@ pub struct Levels {
 }
 
 impl StateMetrics {
+    pub(super) fn new(bounds: &BucketBounds) -> Self {
+        Self { bounds: bounds.clone(), ..Self::default() }
+    }
+
     /// Records the duration of an exchange with the store.
     pub fn took(&self, operation: &'static str, duration: Duration) {
         let mut durations = locked(&self.durations);
         if let Some(known) = durations.get_mut(operation) {
             known.observe(duration);
         } else {
-            durations.entry(operation.into()).or_default().observe(duration);
+            let new = || Durations::new(&self.bounds);
+            durations.entry(operation.into()).or_insert_with(new).observe(duration);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::counted::{LabelledCounts, RequestKey};
+use super::histogram::BucketBounds;
 use super::locked;
 use super::worker_heartbeat::WorkerHeartbeat;
 
@@ -31,6 +32,10 @@ impl Drop for ParkedConnection<'_> {
 }
 
 impl WorkerMetrics {
+    pub(super) fn new(bounds: &BucketBounds) -> Self {
+        Self { counted: Mutex::new(LabelledCounts::new(bounds)), ..Self::default() }
+    }
+
     /// Counts a request in flight.
     pub fn request_began(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -40,17 +45,19 @@ impl WorkerMetrics {
     pub fn request_ended(&self, key: RequestKey, duration: Duration) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let mut counted = locked(&self.counted);
-        if let Some(durations) = counted.durations.get_mut(&key.route) {
-            durations.observe(duration);
-        } else {
-            counted.durations.entry(Arc::clone(&key.route)).or_default().observe(duration);
-        }
+        counted.observe_request(&key.route, duration);
         *counted.requests.entry(key).or_default() += 1;
     }
 
     /// Counts a success that gets no line in the access log.
     pub fn sampled_out(&self) {
         self.sampled_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes the trace of a request that was recorded and is about to be counted.
+    pub fn exemplar(&self, key: &RequestKey, trace_id: u128, duration: Duration) {
+        let counted = &mut *locked(&self.counted);
+        counted.exemplars.note(key, trace_id, duration, &counted.bounds);
     }
 
     /// Records a heartbeat, due every [`TURN`](super::TURN).
@@ -93,12 +100,7 @@ impl WorkerMetrics {
 
     /// Records the response time of a backend.
     pub fn backend_answered(&self, backend: &Arc<str>, duration: Duration) {
-        let mut counted = locked(&self.counted);
-        if let Some(durations) = counted.backend_durations.get_mut(backend) {
-            durations.observe(duration);
-        } else {
-            counted.backend_durations.entry(Arc::clone(backend)).or_default().observe(duration);
-        }
+        locked(&self.counted).observe_backend(backend, duration);
     }
 
     /// Counts a backend failure, by kind.

@@ -1,5 +1,6 @@
 //! The operators' API: HTTP on its own listener, and a Unix socket for changes to logins.
 
+mod accept;
 pub mod admin_http;
 pub mod admin_socket;
 pub(super) mod readiness;

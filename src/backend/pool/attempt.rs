@@ -114,7 +114,7 @@ pub(super) async fn attempt(
     match link.exchange(request).await {
         Ok(response) => {
             if let Some((age, _trial)) = idle {
-                standing.idle_life.note_alive(age, options.begun.get());
+                standing.idle_life.note_alive(age, options.sending.begun());
             }
             let is_last = is_announced || link.served() >= backend.requests_per_connection;
             let limit = match is_last || is_limited && !link.is_counted() {
@@ -135,7 +135,7 @@ pub(super) async fn attempt(
                 && failure == Failure::Broken
                 && is_servers
             {
-                crossed = is_lost && options.begun.get().elapsed() < CROSSING;
+                crossed = is_lost && options.sending.begun().elapsed() < CROSSING;
                 if crossed || !is_lost {
                     standing.note_closed(*age, is_lost);
                 }
@@ -160,7 +160,7 @@ async fn connected<'a>(
         way.waits.set(true);
         let got = endpoint.idle.wait(backend, is_fresh, can_repeat).await;
         way.waits.set(false);
-        options.begun.set(Instant::now());
+        options.sending.begin_at(Instant::now());
         match got? {
             Got::Idle(Reused { link, age, trial }) => return Ok((link, Some((age, trial)))),
             Got::Permit(one) => permit = Some(one),
@@ -186,7 +186,7 @@ async fn attempt_http2(
             way.waits.set(true);
             let taken = endpoint.channels.wait(backend, &endpoint.server).await;
             way.waits.set(false);
-            options.begun.set(Instant::now());
+            options.sending.begin_at(Instant::now());
             taken
         }
     };

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn answer(status: u16, body: &str) -> FormAnswer {
-    FormAnswer { status, body: Bytes::copy_from_slice(body.as_bytes()) }
+fn answer(status: u16, body: &str) -> PostAnswer {
+    PostAnswer { status, retry_after: None, body: Bytes::copy_from_slice(body.as_bytes()) }
 }
 
 #[test]

@@ -326,6 +326,18 @@ impl<'a> UrlParts<'a> {
         !self.port.is_empty()
     }
 
+    /// Returns whether the host is an address of a private network, or a name that only such a network has.
+    pub(super) fn is_private(&self) -> bool {
+        match self.host.parse::<std::net::IpAddr>().map(|address| address.to_canonical()) {
+            Ok(std::net::IpAddr::V4(address)) => address.is_private() || address.is_link_local(),
+            Ok(std::net::IpAddr::V6(address)) => address.is_unique_local() || address.is_unicast_link_local(),
+            Err(_) => {
+                let name = self.host.trim_end_matches('.').to_ascii_lowercase();
+                !name.contains('.') || [".internal", ".local", ".svc"].iter().any(|end| name.ends_with(end))
+            }
+        }
+    }
+
     /// Returns whether the host is a loopback address.
     pub(super) fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")

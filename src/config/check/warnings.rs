@@ -4,7 +4,7 @@ use super::super::raw::Protocol;
 use super::super::scalar::{Duration, Size};
 use super::super::{Config, Warning};
 use super::forward_auth::is_wide;
-use super::{cors, errors, provider_events, trusted, unreachable};
+use super::{cors, errors, provider_events, telemetry, trusted, unreachable};
 
 /// The risky settings of `config`. Nothing here opens a file.
 pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
@@ -27,6 +27,7 @@ pub(in crate::config) fn warnings(config: &Config) -> Vec<Warning> {
     warnings.extend(unreachable::hosts(config));
     warnings.extend(errors::without_request_id(config));
     warnings.extend(errors::useless_retries(config));
+    warnings.extend(telemetry::warnings(config));
     warnings
 }
 

@@ -20,10 +20,11 @@ pub(super) fn accepts(schema: &Json, value: &Value) -> bool {
     match value {
         Value::Text(_) => takes_text(schema),
         Value::Bool(_) => allows(schema, "boolean"),
-        Value::Integer(_) => allows(schema, "integer"),
+        Value::Integer(_) => allows(schema, "integer") || allows(schema, "number"),
+        Value::Float(_) => allows(schema, "number"),
         Value::List(_) => allows(schema, "array"),
         Value::Map(_) => allows(schema, "object"),
-        Value::Null | Value::Float => false,
+        Value::Null => false,
     }
 }
 
@@ -89,6 +90,7 @@ pub(super) fn describe(schema: &Json) -> String {
         }
         _ if allows(schema, "string") => "a text".to_owned(),
         _ if allows(schema, "integer") => "a whole number".to_owned(),
+        _ if allows(schema, "number") => "a number".to_owned(),
         _ if allows(schema, "boolean") => "true or false".to_owned(),
         _ if allows(schema, "array") => "a list".to_owned(),
         _ => match schema["required"].as_array().map(Vec::as_slice) {
@@ -119,7 +121,7 @@ pub(super) fn placeholder(schema: &Json) -> Json {
     }
     if allows(schema, "string") {
         json!("")
-    } else if allows(schema, "integer") {
+    } else if allows(schema, "integer") || allows(schema, "number") {
         json!(1)
     } else if allows(schema, "boolean") {
         json!(false)

@@ -44,7 +44,7 @@ pub struct Passage<'a> {
 }
 
 /// Turns the head of a call into that of the request to the backend.
-pub(super) fn prepare(call: &mut Call<'_>, route: &Route, caller: &Caller, exchange: &Exchange) {
+pub(super) fn prepare(call: &mut Call<'_>, route: &Route, caller: &Caller, exchange: &mut Exchange) {
     let passage = Passage {
         route,
         host: &call.head.host,
@@ -56,6 +56,7 @@ pub(super) fn prepare(call: &mut Call<'_>, route: &Route, caller: &Caller, excha
         caller: Some(caller),
     };
     prepare_request(&mut call.parts.headers, &passage);
+    exchange.record.trace.write(&mut call.parts.headers);
     if let Some(handshake) = &exchange.handshake {
         handshake.ask(&mut call.parts.headers);
     }

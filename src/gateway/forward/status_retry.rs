@@ -46,7 +46,7 @@ pub(super) async fn send(
         let server = AvoidedServer(response.body().server_id());
         discard_during(pause, response.into_body()).await;
         let now = Instant::now();
-        options.begun.set(now);
+        options.sending.begin_at(now);
         options.patience = Deadlines { now, head: until.saturating_duration_since(now), body };
         copy.extensions_mut().insert(server);
         *request = Some(copy);

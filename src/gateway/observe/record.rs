@@ -1,6 +1,7 @@
 //! The record of a request: one log line and one set of counts, exactly once, also when the caller hangs up.
 
 mod chosen_fields;
+pub(crate) mod trace;
 
 use std::any::Any;
 use std::rc::Rc;
@@ -27,6 +28,7 @@ use crate::metrics::{RequestKey, WorkerMetrics};
 use crate::refusal::Refusal;
 use crate::secret::has_secret_shape;
 use http::{HeaderValue, Method, StatusCode, Version};
+use trace::{Trace, Tracer};
 
 /// The status in log and metrics where the client left before a response (nginx's 499).
 const CALLER_LEFT: u16 = 499;
@@ -38,6 +40,8 @@ pub(crate) struct Telemetry {
     pub(crate) log: AccessLog,
     pub(crate) refusals: Arc<RecentRefusals>,
     pub(crate) observed: Arc<ObservedRefusals>,
+    /// Off: `None`.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 /// The record of a request; counted and logged when dropped.
@@ -52,7 +56,7 @@ pub(crate) struct Record {
     /// The time of arrival.
     pub(crate) time: SystemTime,
     protocol: &'static str,
-    method: &'static str,
+    pub(crate) method: &'static str,
     /// The request id.
     pub(crate) request_id: HeaderValue,
     /// The route's name, or that of an endpoint.
@@ -69,7 +73,7 @@ pub(crate) struct Record {
     /// The explanation of its refusal, where one was made.
     pub(crate) explanation: Option<Arc<Explanation>>,
     /// The steps so far, where the request is not answered but explained: then nothing is counted or logged.
-    pub(crate) trace: Option<Rc<CheckTrace>>,
+    pub(crate) checks: Option<Rc<CheckTrace>>,
     /// The identities of the presented credentials. A client that asks for a token and has not authenticated itself is
     /// the one of gateway.yaml that it claims to be.
     pub(crate) known: Attribution,
@@ -93,6 +97,8 @@ pub(crate) struct Record {
     /// A guard that lasts until the response ends.
     pub(crate) held: Option<Box<dyn Any>>,
     complete: bool,
+    /// Its place in a trace.
+    pub(crate) trace: Trace,
 }
 
 /// The attributes of a request on arrival.
@@ -101,6 +107,7 @@ pub(crate) struct Arrival {
     pub(crate) started: Instant,
     pub(crate) time: SystemTime,
     pub(crate) request_id: HeaderValue,
+    pub(crate) trace: Trace,
 }
 
 impl Record {
@@ -132,7 +139,7 @@ impl Record {
             refusal: None,
             observed: None,
             explanation: None,
-            trace: None,
+            checks: None,
             known: Attribution::default(),
             attempt: None,
             facts: Vec::new(),
@@ -145,6 +152,7 @@ impl Record {
             permit: None,
             held: None,
             complete: false,
+            trace: arrival.trace,
         })
     }
 
@@ -204,7 +212,7 @@ impl Record {
 
     /// Receives the steps of its checks.
     pub(crate) fn steps(&self) -> StepSink<'_> {
-        StepSink::to(self.trace.as_deref())
+        StepSink::to(self.checks.as_deref())
     }
 
     /// The request id as text.
@@ -275,7 +283,11 @@ impl Record {
             Some(time) => number(line, ",\"backend_us\":", micros(time)),
             None => line.extend_from_slice(b",\"backend_us\":null"),
         }
-        line.extend_from_slice(if self.complete { b",\"complete\":true}" } else { b",\"complete\":false}" });
+        line.extend_from_slice(if self.complete { b",\"complete\":true" } else { b",\"complete\":false" });
+        if let Some(trace_id) = self.trace.recorded() {
+            optional(line, ",\"trace_id\":", Some(&format!("{trace_id:032x}")));
+        }
+        line.push(b'}');
     }
 }
 
@@ -284,7 +296,7 @@ impl Drop for Record {
         let now = Instant::now();
         let duration = now.saturating_duration_since(self.started);
         self.connection.request_ended(now);
-        if self.trace.is_some() {
+        if self.checks.is_some() {
             return;
         }
         let key = RequestKey {
@@ -297,6 +309,9 @@ impl Drop for Record {
             self.telemetry.worker_metrics.observed(&self.route, observed.as_str());
             self.telemetry.observed.note(&self.route, &self.known, observed.as_str(), self.time);
         }
+        if let Some(trace_id) = self.trace.recorded() {
+            self.telemetry.worker_metrics.exemplar(&key, trace_id, duration);
+        }
         self.telemetry.worker_metrics.request_ended(key, duration);
         if let Some(word) = self.refusal.or(self.observed) {
             let explained = self.recent_refusal(word);
@@ -308,6 +323,7 @@ impl Drop for Record {
         } else if log.is_on() {
             self.write_chosen(duration);
         }
+        std::mem::take(&mut self.trace).finish(self, duration);
     }
 }
 

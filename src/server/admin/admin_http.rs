@@ -21,12 +21,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::accept::accepts_openmetrics;
 use super::readiness::Readiness;
 use crate::backend::Backend;
 use crate::backend::token::TokenStatus;
 use crate::gateway::Shared;
 use crate::metrics::{
-    BackendLevels, BackendTokenLevels, IntrospectionLevels, IssuerLevels, KeyUse, Levels, ServerLevels,
+    BackendLevels, BackendTokenLevels, IntrospectionLevels, IssuerLevels, KeyUse, Levels, ServerLevels, openmetrics,
 };
 use crate::open_files;
 use crate::plural::counted;
@@ -99,6 +100,10 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
         return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", told);
     }
     match path {
+        "/metrics" if accepts_openmetrics(request.headers()) => {
+            note_levels(shared);
+            text(StatusCode::OK, openmetrics::CONTENT_TYPE, shared.metrics.render_openmetrics())
+        }
         "/metrics" => match rendered(shared) {
             Ok(metrics) => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", format!("{error}\n")),
@@ -132,6 +137,12 @@ fn is_asked_by_an_own_name<B>(request: &Request<B>, names: &[String]) -> bool {
 
 /// All metrics in text format, levels included.
 fn rendered(shared: &Shared) -> prometheus::Result<String> {
+    note_levels(shared);
+    shared.metrics.render()
+}
+
+/// Levels as they are now.
+fn note_levels(shared: &Shared) {
     let state = &shared.state;
     let (staleness, propagation) = state.lag().unwrap_or_default();
     let (used_ids, used_ids_limit) = state.used_ids();
@@ -177,7 +188,6 @@ fn rendered(shared: &Shared) -> prometheus::Result<String> {
         Some(KeyUse { kind: version.kind, id: version.id.clone(), version: version.version.clone(), seconds })
     });
     shared.metrics.key_uses(uses.collect());
-    shared.metrics.render()
 }
 
 /// Levels of a backend and its servers.

@@ -10,7 +10,7 @@ use super::super::form::FORM;
 use super::{LoginForm, ProvedLogin};
 use crate::backend::admission::circuit_breaker::Try;
 use crate::backend::pool::response_body::AnswerBody;
-use crate::backend::pool::{Deadlines, Repeat, SendOptions};
+use crate::backend::pool::{Deadlines, Repeat, SendOptions, SendProgress};
 use crate::backend::{Failure, SentHost};
 use crate::body_stream::{Pace, RequestBody};
 use crate::config::raw::LoginEncoding;
@@ -64,18 +64,18 @@ impl Gateway {
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
         let patience = Deadlines { now: sent, head: backend.timeout, body };
-        let begun = std::cell::Cell::new(sent);
+        let sending = SendProgress::new(sent);
         let options = SendOptions {
             repeat: Repeat::Unsent,
             key: None,
             caller: Some(record.source.address),
             patience,
-            begun: &begun,
+            sending: &sending,
             request_id: &record.request_id,
             fault: note,
         };
         let answer = self.pool.send(backend, &mut Some(request), options).await;
-        record.backend_time = Some(begun.get().elapsed());
+        record.backend_time = Some(sending.begun().elapsed());
         let response = answer.map_err(gone)?;
         backend.note_answer(std::time::Instant::now());
         let status = response.status();
