@@ -129,6 +129,7 @@
 //! | 4 | `choice` | routes of one path, told apart by header fields and query |
 //! | 3 | `issuer` | own issuer: signing keys, metadata |
 //! | 3 | `route` | routes |
+//! | 2 | `api_description` | the company's OpenAPI documents of routes: requests held against them, `x-redact` |
 //! | 2 | `backends` | backends |
 //! | 2 | `direct_response` | responses of routes without a backend |
 //! | 2 | `login` | `login` |

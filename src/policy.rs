@@ -2,6 +2,7 @@
 
 mod access_token;
 pub mod accounts;
+pub mod api_description;
 mod api_keys;
 mod backend_tokens;
 pub mod backends;
@@ -66,6 +67,7 @@ use crate::key_validity::KeyVersion;
 use crate::state::Quota;
 use crate::state::quota::Period;
 pub use access_token::AccessToken;
+use api_description::Descriptions;
 use ca_certificates::Authorities;
 use choice::{Choice, NoChoice};
 use cors::Cors;
@@ -183,8 +185,15 @@ impl Policy {
         let stripped = Arc::new(stripped_headers::stripped(raw));
         let backends = backends?;
         let errors = ErrorBodies::read(&raw.errors);
-        let compiler =
-            RouteCompiler { config, backends: &backends, deriver: known, errors: errors.as_ref(), stripped: &stripped };
+        let descriptions = Descriptions::read(config, problems);
+        let compiler = RouteCompiler {
+            config,
+            backends: &backends,
+            deriver: known,
+            errors: errors.as_ref(),
+            stripped: &stripped,
+            descriptions: &descriptions,
+        };
         let routes = compiler.compile_all(problems);
         let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
         // A route without a backend is told by the checks of the file alone; without it the others would have wrong numbers.

@@ -207,6 +207,8 @@ pub enum Refusal {
     ContentType,
     /// The body is not a JSON object, or has a duplicate member.
     Json,
+    /// The request does not fit the description of the API (`routes[].validate`).
+    Schema,
     /// Rate limit.
     RateLimited,
     /// The quota of the API key is used up.
@@ -397,6 +399,7 @@ impl Refusal {
             Self::NeedsBody => "needs_body",
             Self::ContentType => "content_type",
             Self::Json => "json",
+            Self::Schema => "schema",
             Self::RateLimited => "rate_limited",
             Self::Quota => "quota",
             Self::LoginUnknownUser => "login_unknown_user",

@@ -24,6 +24,7 @@ mod ldap;
 mod listen;
 mod login_provider;
 mod matcher;
+mod openapi;
 mod process;
 mod provider_events;
 mod response;
@@ -67,6 +68,7 @@ pub use ldap::{Ldap, LdapSearch};
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use login_provider::{LoginProvider, ProviderPrompt};
 pub use matcher::{Matcher, WeightedBackend};
+pub use openapi::{OpenApi, Validate};
 pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
 pub use provider_events::{ProviderLogout, SecurityEvents};
 pub use response::{Redaction, ResponseRules};
@@ -136,6 +138,8 @@ pub struct Raw {
     pub errors: Vec<ErrorBody>,
     /// A decision endpoint for other proxies, which forward the requests themselves.
     pub forward_auth: Option<ForwardAuth>,
+    /// OpenAPI document of what is served and protected.
+    pub openapi: Option<OpenApi>,
     /// The paths that may be called. A request that matches no route is 404, and no backend is asked.
     pub routes: Vec<Route>,
     /// The company's own servers, by name.

@@ -78,6 +78,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         R::CredentialConflict,
         R::NoCredential,
         R::Scope,
+        R::Schema,
         R::CrossSite,
         R::IdentifierMismatch,
         R::BadForwardedRequest,
