@@ -294,7 +294,11 @@ impl Gateway {
                 record.route = forward_auth::ext_authz::NAME.into();
                 Box::pin(self.ext_authz(call, exchange)).await
             }
-            Target::KeySet | Target::Certificates | Target::Metadata | Target::ProtectedResource(_) => {
+            Target::KeySet
+            | Target::Certificates
+            | Target::Metadata
+            | Target::ProtectedResource(_)
+            | Target::OpenApi(_) => {
                 record.route = endpoints::well_known::NAME.into();
                 Ok(document(policy, target))
             }
@@ -400,6 +404,7 @@ fn document(policy: &Policy, target: Target) -> Answer {
         Target::ProtectedResource(number) => {
             published("application/json", policy.protected_resources.get(number as usize))
         }
+        Target::OpenApi(number) => published("application/json", policy.openapi.get(number as usize)),
         _ => published("application/json", issuer.map(|issuer| &issuer.metadata)),
     }
 }

@@ -124,6 +124,7 @@
 //! | row | room | contents |
 //! |--:|---|---|
 //! | 6 | `forward_auth` | forward-auth |
+//! | 6 | `openapi` | the OpenAPI document of what listeners serve and protect |
 //! | 5 | `target` | own endpoints and routes of a listener |
 //! | 4 | `callers` | clients and cookie keys |
 //! | 4 | `choice` | routes of one path, told apart by header fields and query |

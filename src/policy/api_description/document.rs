@@ -89,6 +89,11 @@ impl Document {
         Ok(document)
     }
 
+    /// The name of its file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The whole document.
     pub fn root(&self) -> &Value {
         &self.root
