@@ -58,6 +58,7 @@ use endpoints::options::options;
 use endpoints::well_known::published;
 use error::Refused;
 use exchange::Exchange;
+use forward::json_response::ResponseFilter;
 use observe::access_log::{AccessLog, AccessLogWriter};
 use observe::record::trace::Tracer;
 use observe::record::{Arrival, Record, Telemetry};
@@ -301,7 +302,11 @@ impl Gateway {
                 record.route = forward_auth::ext_authz::NAME.into();
                 Box::pin(self.ext_authz(call, exchange)).await
             }
-            Target::KeySet | Target::Certificates | Target::Metadata | Target::ProtectedResource(_) => {
+            Target::KeySet
+            | Target::Certificates
+            | Target::Metadata
+            | Target::ProtectedResource(_)
+            | Target::OpenApi(_) => {
                 record.route = endpoints::well_known::NAME.into();
                 Ok(document(policy, target))
             }
@@ -327,6 +332,15 @@ impl Gateway {
         } else if call.seeks_length(route) || forward::is_buffered_for_retry(route, &call.parts.method, &call.head) {
             Box::pin(self.seek_length(route, &caller, &mut call, limit, &mut exchange.record)).await?;
         }
+        let described = match route.description.as_deref() {
+            None => None,
+            Some(description) => {
+                if description.validates {
+                    request::validation::fits_description(description, route, &call, &mut exchange.record)?;
+                }
+                Some(description.api.operation(&call.parts.method, call.parts.uri.path()))
+            }
+        };
         if call.parts.method == Method::OPTIONS && call.goes_no_further() {
             return Ok(options(Some(route)));
         }
@@ -335,14 +349,14 @@ impl Gateway {
         }
         let is_head = call.parts.method == Method::HEAD;
         let answer = self.forward(route, &caller, call, exchange).await?;
-        match &route.response {
-            None => Ok(answer),
-            Some(rules) => {
-                exchange.record.trace.step("response filter");
-                let record = &exchange.record;
-                Ok(Box::pin(forward::json_response::filtered(rules, answer, is_head, route, record)).await?)
-            }
+        let Some(rules) = &route.response else { return Ok(answer) };
+        exchange.record.trace.step("response filter");
+        let removed = described.and_then(|operation| operation.removed(answer.status()));
+        if removed.is_none() && route.description.as_ref().is_some_and(|description| description.only_removes) {
+            return Ok(answer);
         }
+        let filter = ResponseFilter { rules, removed, is_head, route };
+        Ok(Box::pin(filter.filtered(answer, &exchange.record)).await?)
     }
 
     /// Finds the length of a body of at most `limit` bytes that announces none.
@@ -403,6 +417,7 @@ fn document(policy: &Policy, target: Target) -> Answer {
         Target::ProtectedResource(number) => {
             published("application/json", policy.protected_resources.get(number as usize))
         }
+        Target::OpenApi(number) => published("application/json", policy.openapi.get(number as usize)),
         _ => published("application/json", issuer.map(|issuer| &issuer.metadata)),
     }
 }

@@ -6,6 +6,7 @@
 
 mod case_variants;
 pub mod filter;
+pub mod member_graph;
 mod place;
 mod scalar;
 mod scanner;
@@ -42,6 +43,15 @@ impl Pointer {
             Some(tokens) => Ok(Self(tokens.into_iter().map(Step::new).collect())),
         }
     }
+}
+
+/// The value of a document.
+///
+/// # Errors
+/// It cannot be read in one way only.
+pub fn value(body: &[u8]) -> Result<serde_json::Value, JsonFault> {
+    let Place::Here(_, text) = place::find(body, &[], Spellings::Any)? else { return Err(JsonFault::NotJson) };
+    serde_json::from_str(text).map_err(|_| JsonFault::NotJson)
 }
 
 /// `~1` is `/` and `~0` is `~` (RFC 6901 section 4).

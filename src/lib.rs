@@ -130,11 +130,13 @@
 //! | row | room | contents |
 //! |--:|---|---|
 //! | 6 | `forward_auth` | forward-auth |
+//! | 6 | `openapi` | the OpenAPI document of what listeners serve and protect |
 //! | 5 | `target` | own endpoints and routes of a listener |
 //! | 4 | `callers` | clients and cookie keys |
 //! | 4 | `choice` | routes of one path, told apart by header fields and query |
 //! | 3 | `issuer` | own issuer: signing keys, metadata |
 //! | 3 | `route` | routes |
+//! | 2 | `api_description` | the company's OpenAPI documents of routes: requests held against them, `x-redact` |
 //! | 2 | `backends` | backends |
 //! | 2 | `direct_response` | responses of routes without a backend |
 //! | 2 | `login` | `login` |

@@ -2,6 +2,7 @@
 
 mod access_token;
 pub mod accounts;
+pub mod api_description;
 mod api_keys;
 mod backend_tokens;
 pub mod backends;
@@ -29,6 +30,7 @@ mod login;
 pub mod login_page;
 pub mod login_provider;
 pub mod matchers;
+mod openapi;
 pub mod path;
 pub mod path_placement;
 mod protected_resource;
@@ -60,13 +62,14 @@ use crate::auth::{Authenticator, Client, CustomerTokenSource, SessionCookie};
 use crate::backend::token::BackendToken;
 use crate::backend::{Backend, BackendCredential};
 use crate::config::raw::{self, AccessLogLines, Raw};
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, Warning};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::key_validity::KeyVersion;
 use crate::state::Quota;
 use crate::state::quota::Period;
 pub use access_token::AccessToken;
+use api_description::Descriptions;
 use ca_certificates::Authorities;
 use choice::{Choice, NoChoice};
 use cors::Cors;
@@ -125,6 +128,10 @@ pub struct Policy {
     pub has_cors: bool,
     /// Metadata of protected resources, by number (RFC 9728).
     pub protected_resources: Vec<Bytes>,
+    /// OpenAPI documents of the listeners, by number, where they are published.
+    pub openapi: Vec<Bytes>,
+    /// Risks in the company's OpenAPI documents.
+    pub description_warnings: Vec<Warning>,
     /// CORS rules of the public documents below `/.well-known`.
     public_documents: Arc<Cors>,
     /// The backends.
@@ -188,8 +195,15 @@ impl Policy {
         let stripped = Arc::new(stripped_headers::stripped(raw));
         let backends = backends?;
         let errors = ErrorBodies::read(&raw.errors);
-        let compiler =
-            RouteCompiler { config, backends: &backends, deriver: known, errors: errors.as_ref(), stripped: &stripped };
+        let descriptions = Descriptions::read(config, problems);
+        let compiler = RouteCompiler {
+            config,
+            backends: &backends,
+            deriver: known,
+            errors: errors.as_ref(),
+            stripped: &stripped,
+            descriptions: &descriptions,
+        };
         let routes = compiler.compile_all(problems);
         let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
         // A route without a backend is told by the checks of the file alone; without it the others would have wrong numbers.
@@ -214,6 +228,8 @@ impl Policy {
         versions.extend(key_versions(issuer.as_ref(), &auth));
         let quotas = all_keys.iter().flat_map(|keys| quotas(keys.raw())).collect();
         let (tables, choices, protected_resources) = tables_of(raw, &routes, issuer.is_some());
+        let sources = openapi::Sources { raw, descriptions: &descriptions, tables: &tables, choices: &choices };
+        let (openapi, description_warnings) = (sources.published(), description_warnings(config, &sources));
         Some(Self {
             errors,
             memory_limit: raw.memory_limit.map(|size| size.bytes() as u64),
@@ -228,6 +244,8 @@ impl Policy {
             routes,
             choices,
             protected_resources,
+            openapi,
+            description_warnings,
             backends: by_name(backends),
             issuer,
             login,
@@ -248,6 +266,12 @@ impl Policy {
 fn access_tokens(raw: &Raw, clients: &HashMap<Arc<str>, Client>) -> (Option<AccessToken>, AccessToken) {
     let read = |token: &raw::AccessToken| AccessToken::read(raw, token, clients);
     (raw.access_token.as_ref().map(read), read(&raw.access_token.clone().unwrap_or_default()))
+}
+
+fn description_warnings(config: &Config, sources: &openapi::Sources<'_>) -> Vec<Warning> {
+    let help = "see docs/openapi.md";
+    let warning = |(route, message)| config.warning(&format!("routes[{route}].openapi"), message, help);
+    sources.warnings().into_iter().map(warning).collect()
 }
 
 /// The deriver of customers' identifiers, which notes the last use of its keys.
@@ -275,6 +299,7 @@ fn tables_of(raw: &Raw, routes: &[Route], has_issuer: bool) -> (Vec<Table<Target
 
 fn has_cors(raw: &Raw) -> bool {
     raw.issuer.is_some()
+        || raw.openapi.as_ref().is_some_and(|openapi| openapi.publish)
         || raw.routes.iter().any(|route| route.cors.is_some())
         || raw.login.as_ref().is_some_and(|login| login.cors.is_some())
         || raw.access_token.as_ref().is_some_and(|token| token.cors.is_some())
@@ -296,6 +321,14 @@ fn isolated_audiences(raw: &Raw) -> Vec<Arc<str>> {
 }
 
 impl Policy {
+    /// The OpenAPI document of one listener, by its number, or of all. The company's documents are read again; this policy is that of
+    /// `config`.
+    pub fn openapi_document(&self, config: &Config, listener: Option<usize>) -> serde_json::Value {
+        let descriptions = Descriptions::read(config, &mut Problems::new());
+        let (tables, choices) = (&self.tables, &self.choices);
+        openapi::Sources { raw: config.raw(), descriptions: &descriptions, tables, choices }.document(listener)
+    }
+
     /// The access tokens that are fetched for backends.
     pub fn tokens(&self) -> impl Iterator<Item = &Arc<BackendToken>> {
         self.backends.iter().filter_map(|backend| match &backend.authorization {

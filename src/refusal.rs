@@ -211,6 +211,8 @@ pub enum Refusal {
     ContentType,
     /// The body is not a JSON object, or has a duplicate member.
     Json,
+    /// The request does not fit the description of the API (`routes[].validate`).
+    Schema,
     /// Rate limit.
     RateLimited,
     /// The quota of the API key is used up.

@@ -94,7 +94,9 @@ impl Plan {
     }
 
     fn risks(&self) -> Vec<Warning> {
-        self.config.warnings().into_iter().chain(policy::hash_costs::warnings(&self.config, &self.policy)).collect()
+        let of_descriptions = self.policy.description_warnings.iter().cloned();
+        let of_hashes = policy::hash_costs::warnings(&self.config, &self.policy);
+        self.config.warnings().into_iter().chain(of_hashes).chain(of_descriptions).collect()
     }
 
     /// Logs risky settings, files that others can change and hashes that differ in cost; expired certificates are logged by [`note_certificates`].

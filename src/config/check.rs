@@ -25,6 +25,7 @@ mod login_provider;
 mod logs;
 mod matchers;
 mod obvious_secrets;
+mod openapi;
 mod overlaps;
 mod provider_events;
 mod regex_paths;
@@ -60,6 +61,7 @@ pub(super) fn check(config: &Config) -> Problems {
     check.callers();
     check.forward_auth();
     check.routes();
+    check.openapi();
     check.errors("errors", &config.raw().errors);
     check.backends();
     check.problems

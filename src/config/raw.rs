@@ -25,6 +25,7 @@ mod listen;
 mod log;
 mod login_provider;
 mod matcher;
+mod openapi;
 mod process;
 mod provider_events;
 mod response;
@@ -72,6 +73,7 @@ pub use log::{
 };
 pub use login_provider::{LoginProvider, ProviderPrompt};
 pub use matcher::{Matcher, WeightedBackend};
+pub use openapi::{OpenApi, Validate};
 pub use process::{Admin, Readiness, Shutdown};
 pub use provider_events::{ProviderLogout, SecurityEvents};
 pub use response::{Redaction, ResponseRules};
@@ -148,6 +150,8 @@ pub struct Raw {
     pub errors: Vec<ErrorBody>,
     /// A decision endpoint for other proxies, which forward the requests themselves.
     pub forward_auth: Option<ForwardAuth>,
+    /// OpenAPI document of what is served and protected.
+    pub openapi: Option<OpenApi>,
     /// The paths that may be called. A request that matches no route is 404, and no backend is asked.
     #[serde(skip_serializing)]
     pub routes: Vec<Route>,

@@ -142,6 +142,7 @@ impl Refused {
                 return self::row(R::UnknownClient);
             }
             Detail::Challenges { .. } => return row,
+            Detail::Misfit(misfit) => format!("The request does not fit the API description: {misfit}."),
             Detail::Grants(grants) => format!("The grant type is not supported; accepted: {grants}."),
         };
         Row { message: message.into(), ..row }
@@ -166,6 +167,8 @@ pub(crate) enum Detail {
     Coding,
     /// The limit of the body, in bytes.
     Limit(u64),
+    /// The place that does not fit the description of the API, and the rule.
+    Misfit(Box<str>),
     /// The grant types that are accepted.
     Grants(Box<str>),
     /// The ways in which the route takes clients: by token, and others.
@@ -203,6 +206,7 @@ pub(crate) fn row(refusal: Refusal) -> Row {
         R::CredentialRepeated => (400, "400-02", "A credential is sent more than once."),
         R::CredentialConflict => (400, "400-02", "Two different credentials are sent."),
         R::Json => (400, "400-03", "The body must be a JSON object without duplicate members."),
+        R::Schema => (400, "400-16", "The request does not fit the API description."),
         R::ParameterMissing => (400, "400-04", "A parameter is missing."),
         R::ParameterRepeated => (400, "400-04", "A parameter is repeated or contradictory."),
         R::ParameterNotSupported => (400, "400-04", "A parameter is not supported, or not with this value."),

@@ -7,3 +7,4 @@ pub(crate) mod content_type;
 pub(crate) mod head;
 pub(crate) mod request_id;
 pub(crate) mod target;
+pub(crate) mod validation;

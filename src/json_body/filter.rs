@@ -8,6 +8,7 @@ use regex::{Regex, RegexBuilder};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::member_graph::{MemberGraph, Places};
 use super::place::{self, Place};
 use super::{DEEPEST, JsonFault, LONGEST_POINTER, Spellings, quoted, unescape_token};
 
@@ -83,8 +84,20 @@ impl Filter {
     /// # Errors
     /// It cannot be read in one way only.
     pub fn apply(&self, body: &[u8]) -> Result<Vec<u8>, JsonFault> {
+        self.apply_with(body, None)
+    }
+
+    /// The same, where the document is at these places of a graph: what is removed there goes too.
+    ///
+    /// # Errors
+    /// As for [`Filter::apply`].
+    pub fn apply_with(&self, body: &[u8], places: Option<(&MemberGraph, &[u32])>) -> Result<Vec<u8>, JsonFault> {
         let Place::Here(_, text) = place::find(body, &[], Spellings::Any)? else { return Err(JsonFault::NotJson) };
-        let mut here = Here { ahead: Vec::new(), passes: self.allow.is_none(), redactions: Vec::new() };
+        let places = places.map(|(graph, numbers)| Places::new(graph, numbers));
+        if places.as_ref().is_some_and(Places::is_removed) {
+            return Ok(b"null".to_vec());
+        }
+        let mut here = Here { ahead: Vec::new(), passes: self.allow.is_none(), redactions: Vec::new(), places };
         here.ahead.extend(self.allow.iter().flatten().map(|path| (&path.0[..], Rule::Allow)));
         here.ahead.extend(self.remove.iter().map(|path| (&path.0[..], Rule::Remove)));
         for redaction in &self.redact {
@@ -116,12 +129,19 @@ struct Here<'f> {
     passes: bool,
     /// The mask of all that lies below it.
     redactions: Vec<&'f Redaction>,
+    /// Its places in a graph that removes members.
+    places: Option<Places<'f>>,
 }
 
 impl<'f> Here<'f> {
     /// The rules for a member of this name, or for an element of a list; `None` where it is removed.
     fn enter(&self, name: Option<&str>) -> Option<Self> {
-        let mut below = Self { ahead: Vec::new(), passes: self.passes, redactions: self.redactions.clone() };
+        let places = self.places.as_ref().map(|places| places.enter(name));
+        if places.as_ref().is_some_and(Places::is_removed) {
+            return None;
+        }
+        let places = places.filter(|places| !places.is_empty());
+        let mut below = Self { ahead: Vec::new(), passes: self.passes, redactions: self.redactions.clone(), places };
         for (steps, rule) in &self.ahead {
             let Some((step, rest)) = steps.split_first() else { continue };
             let is_named = match step {
@@ -146,7 +166,7 @@ impl<'f> Here<'f> {
             left.push_str(&quoted(&whole.with));
             return Ok(true);
         }
-        if self.passes && self.ahead.is_empty() && self.redactions.is_empty() {
+        if self.passes && self.ahead.is_empty() && self.redactions.is_empty() && self.places.is_none() {
             left.push_str(text);
             return Ok(true);
         }

@@ -1,6 +1,7 @@
 //! Response filter of a route, compiled.
 
 use crate::config::raw;
+use crate::config::scalar::Size;
 use crate::json_body::filter::{self, Filter, MemberPath, Redaction};
 
 /// Requirements on a backend's responses.
@@ -15,6 +16,11 @@ pub struct ResponseRules {
 }
 
 impl ResponseRules {
+    /// No rules but what the description of the API removes.
+    pub(super) fn of_description() -> Self {
+        Self { filter: Filter::default(), any_content_type: false, limit: Size::mib(1).bytes() }
+    }
+
     /// As configured.
     ///
     /// # Errors

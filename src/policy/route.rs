@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::api_description::ApiDescription;
 use super::caller_networks::CallerNetworks;
 use super::cors::Cors;
 use super::direct_response::DirectResponse;
@@ -104,6 +105,19 @@ pub struct Route {
     pub own_addresses: Option<Box<OwnAddresses>>,
     /// Bounds on its WebSockets, where it has them.
     pub websocket: Option<Websocket>,
+    /// The company's description of it, where requests or responses depend on that.
+    pub description: Option<Box<RouteDescription>>,
+}
+
+/// The company's description of a route.
+#[derive(Debug)]
+pub struct RouteDescription {
+    /// The description.
+    pub api: Arc<ApiDescription>,
+    /// Requests are held against it.
+    pub validates: bool,
+    /// True if the responses of no operation are looked at but for what is removed from them.
+    pub only_removes: bool,
 }
 
 /// Retries after responses of some statuses.
@@ -169,6 +183,7 @@ impl Route {
     pub fn reads_body(&self) -> bool {
         matches!(self.placement, Some(Placement::Body(_) | Placement::Form(_)))
             || self.reads_token_from_body()
+            || self.description.as_ref().is_some_and(|description| description.validates)
             || self.backend.backend_assertion.as_ref().is_some_and(|assertion| assertion.covers_body)
             || self.weighted.as_ref().is_some_and(|backends| backends.iter().any(|(_, route)| route.reads_body()))
     }

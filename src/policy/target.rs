@@ -14,6 +14,9 @@ use super::route::Route;
 use super::table::{LetterCase, Patterns, Table, host_name};
 use crate::config::raw::{self, PathMatch, Raw};
 
+/// The path of the OpenAPI document of a listener.
+const OPENAPI: &str = "/.well-known/openapi.json";
+
 /// Target of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -51,6 +54,8 @@ pub enum Target {
     Metadata,
     /// `GET /.well-known/oauth-protected-resource`: the document of this number.
     ProtectedResource(u32),
+    /// `GET /.well-known/openapi.json`: the document of the listener of this number.
+    OpenApi(u32),
     /// nginx, Traefik or Caddy asks about a request.
     ForwardAuth,
     /// Envoy asks about a request.
@@ -82,7 +87,11 @@ impl Preflighted {
             Target::Logout => Self::Logout,
             Target::AccessToken => Self::AccessToken,
             Target::Revoke => Self::Revoke,
-            Target::KeySet | Target::Certificates | Target::Metadata | Target::ProtectedResource(_) => Self::Document,
+            Target::KeySet
+            | Target::Certificates
+            | Target::Metadata
+            | Target::ProtectedResource(_)
+            | Target::OpenApi(_) => Self::Document,
             _ => return None,
         })
     }
@@ -187,6 +196,11 @@ fn own_endpoints(
     }
     if raw.trusted_issuers.iter().any(|issuer| issuer.security_events.is_some()) {
         own("/oauth/security_events", &[Method::POST], Target::SecurityEvents);
+    }
+    if raw.openapi.as_ref().is_some_and(|openapi| openapi.publish)
+        && let Some(number) = raw.listen.iter().position(|other| std::ptr::eq(other, listen))
+    {
+        own(OPENAPI, &[Method::GET, Method::HEAD], Target::OpenApi(number as u32));
     }
     if publishes_keys {
         own("/.well-known/jwks.json", &[Method::GET, Method::HEAD], Target::KeySet);

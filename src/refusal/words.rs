@@ -75,6 +75,7 @@ closed_set! {
         Expectation => "expectation",
         ContentType => "content_type",
         Json => "json",
+        Schema => "schema",
         MalformedBody => "malformed_body",
         BodyTimeout => "body_timeout",
         BodyTooLarge => "body_too_large",

@@ -58,6 +58,7 @@ impl Check<'_> {
             ("response_headers", route.response_headers.is_some()),
             ("response", route.response.is_some()),
             ("rewrite", route.rewrite.is_some()),
+            ("validate", route.validate.is_some()),
             ("limits.timeout", route.limits.timeout.is_some()),
         ];
         for (key, _) in set.iter().filter(|(_, is_set)| *is_set) {

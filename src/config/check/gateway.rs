@@ -145,6 +145,9 @@ impl Check<'_> {
         if raw.routes.iter().any(|route| route.resource_metadata) {
             own.push((String::new(), "/.well-known/oauth-protected-resource"));
         }
+        if raw.openapi.as_ref().is_some_and(|openapi| openapi.publish) {
+            own.push((String::new(), "/.well-known/openapi.json"));
+        }
         for (index, route) in raw.routes.iter().enumerate() {
             let path = route.path.as_str();
             let ignores_case = route.ignores_case(raw);

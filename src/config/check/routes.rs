@@ -121,6 +121,7 @@ impl Check<'_> {
         if let Some(response) = &route.response {
             self.response(&format!("{at}.response"), response);
         }
+        self.described(at, route);
         self.odd_paths(at, route);
         if let Some(rewrite) = &route.rewrite {
             self.rewrite(&format!("{at}.rewrite"), route, rewrite);

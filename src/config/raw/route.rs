@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::client_sources::{default_api_key_header, default_client_sources};
 use super::{
-    ApiKeyHeader, ClientScheme, ClientSource, Cors, ErrorBody, FieldRules, Matcher, Respond, ResponseRules,
-    RetryPolicy, RouteRedirect, WeightedBackend,
+    ApiKeyHeader, ClientScheme, ClientSource, Cors, ErrorBody, FieldRules, FilePath, Matcher, Respond, ResponseRules,
+    RetryPolicy, RouteRedirect, Validate, WeightedBackend,
 };
 use crate::config::percentage::Percentage;
 use crate::config::scalar::{Duration, Network, Rate, Size};
@@ -135,6 +135,12 @@ pub struct Route {
     pub allow_in_path: Vec<InPath>,
     /// Change of the path on its way to the backend.
     pub rewrite: Option<Rewrite>,
+    /// The company's description of this API: a file of OpenAPI 3.0 or 3.1 (JSON or YAML), whose paths are the public
+    /// ones. Its operations become part of the gateway's own document, and members with `x-redact: true` are removed from
+    /// responses.
+    pub openapi: Option<FilePath>,
+    /// What is held against that description; what does not fit gets 400. Default: nothing.
+    pub validate: Option<Validate>,
 }
 
 impl Route {

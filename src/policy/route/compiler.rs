@@ -9,7 +9,7 @@ use http::{HeaderName, Method};
 use super::enforcement::Enforcement;
 use super::own_addresses::OwnAddresses;
 use super::weighted::WeightedBackends;
-use super::{CallLimit, Placement, QueryParameter, Route, StatusRetry, Websocket};
+use super::{CallLimit, Placement, QueryParameter, Route, RouteDescription, StatusRetry, Websocket};
 use crate::auth::{ApiKeyHeader, ClientSources, CustomerTokenSource, DpopRequirement, Requirements};
 use crate::backend::Backend;
 use crate::config::raw::{self, RateLimit, Requirement};
@@ -19,6 +19,7 @@ use crate::fields::FieldSet;
 use crate::json_body::Pointer;
 use crate::parameters::ParameterName;
 use crate::pattern;
+use crate::policy::api_description::Descriptions;
 use crate::policy::backends;
 use crate::policy::caller_networks::CallerNetworks;
 use crate::policy::cors::Cors;
@@ -46,6 +47,8 @@ pub(in crate::policy) struct RouteCompiler<'a> {
     pub(in crate::policy) errors: Option<&'a Arc<ErrorBodies>>,
     /// Fields that callers must not send to any backend.
     pub(in crate::policy) stripped: &'a Arc<FieldSet>,
+    /// The company's descriptions of routes.
+    pub(in crate::policy) descriptions: &'a Descriptions,
 }
 
 /// Reports a problem of a route: the key within the route, the message, the help.
@@ -99,7 +102,10 @@ impl RouteCompiler<'_> {
         let session = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
         let own_cookies = own_cookies(session, &customer_token_sources);
         let api_key_header = api_key_header(route, report);
-        let response = response_rules(route, report);
+        let description = self.description(route, number, report);
+        let removes = description.as_ref().is_some_and(|description| description.only_removes);
+        let response =
+            response_rules(route, report).or_else(|| removes.then(|| Box::new(ResponseRules::of_description())));
         let cors = route.cors.as_ref().map(|cors| Arc::new(Cors::read(cors, &methods)));
         let request_fields = FieldRules::of_requests([
             section.and_then(|it| it.request_headers.as_ref()),
@@ -154,7 +160,21 @@ impl RouteCompiler<'_> {
             cors,
             metadata_address: protected_resource::address(raw, route).map(Into::into),
             response,
+            description,
         })
+    }
+
+    /// The company's description of a route, where requests or responses depend on it.
+    fn description(&self, route: &raw::Route, number: u32, report: &mut Report<'_>) -> Option<Box<RouteDescription>> {
+        let api = &self.descriptions.of(number as usize)?.api;
+        let validates = route.validate.is_some();
+        if api.redacts() && route.websocket {
+            let message = "what passes on a WebSocket is not looked at, and x-redact in this file says what may pass";
+            report("openapi", message.to_owned(), "remove `websocket` or `openapi` from the route");
+        }
+        let only_removes = api.redacts() && route.response.is_none();
+        (validates || api.redacts())
+            .then(|| Box::new(RouteDescription { api: Arc::clone(api), validates, only_removes }))
     }
 }
 

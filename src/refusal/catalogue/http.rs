@@ -121,6 +121,14 @@ pub(super) const ROWS: &[Row] = &[
         "`{\"a\":1,\"a\":2}` where the identifier is written into the body.",
     ),
     row(
+        R::Schema,
+        "The request does not fit the API description of the route (`routes[].openapi`, `validate: request`): a parameter or \
+         a member of the body is missing, has another type or breaks a rule, or the description has no such operation. The \
+         message names the place and the rule, never the value.",
+        "The caller sends what the description says; if it is right, mend the description.",
+        "`{\"amount\":\"ten\"}` where the description has a number.",
+    ),
+    row(
         R::MalformedBody,
         "The framing of the request body is broken: the caller or a proxy in front disconnected or counts wrongly.",
         "The caller, or the proxy in front of it, sends as many bytes as it announces. Look at `client_address`.",
