@@ -154,6 +154,7 @@ impl App {
         lasting.uses.read(&noted);
         let shared =
             Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), PasswordHashing::default(), state));
+        let _ = shared.listeners.set(std::mem::take(&mut places.views));
         let log = access_log(raw.log.access, &metrics)?;
         let (phase, watched) = watch::channel(Phase::Waiting);
         let (departures, departed) = mpsc::unbounded_channel();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::connection::listener_view::ListenerView;
 use super::endpoints::client_authentication::VerifiedSecrets;
 use super::endpoints::fair_queue::FairQueue;
 use super::endpoints::password_hashing::PasswordHashing;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub state: State,
     /// The most recent refusals.
     pub refusals: Arc<RecentRefusals>,
+    /// The listeners, once they are bound.
+    pub listeners: OnceLock<Vec<ListenerView>>,
     /// The threads that hash passwords, and their queue.
     pub hashing: PasswordHashing,
     /// Pools, keys and accounts that outlive a policy.
@@ -75,6 +78,7 @@ impl Shared {
             metrics,
             state,
             refusals: Arc::default(),
+            listeners: OnceLock::new(),
             hashing,
             lasting,
             memory: Memory::default(),
