@@ -226,6 +226,7 @@
 //! | 7 | `api_keys` | `api_keys_file` |
 //! | 7 | `clients` | `clients_file` |
 //! | 6 | `list_file` | a list of gateway.yaml in a file of its own |
+//! | 5 | `position` | lines of gateway.yaml by JSON pointer and name |
 //! | 5 | `structure` | validation against the schema |
 //! | 4 | `check` | semantic checks and warnings |
 //! | 4 | `tree` | YAML tree with positions |
