@@ -8,6 +8,9 @@ use crate::secret::has_secret_shape;
 /// Longest text of a caller that is shown, in characters.
 const LONGEST_SHOWN: usize = 100;
 
+/// Longest text of a step, in bytes: a thousand explanations are kept.
+const LONGEST_TEXT: usize = 400;
+
 /// The steps so far.
 #[derive(Debug, Default)]
 pub struct CheckTrace {
@@ -110,6 +113,7 @@ impl<'t> StepSink<'t> {
             (within, "") => within.to_owned(),
             (within, check) => format!("{within}.{check}"),
         };
+        let (wanted, saw) = (bounded(wanted), bounded(saw));
         trace.steps.borrow_mut().push(CheckStep { check, verdict, wanted, saw, key, line: None });
     }
 }
@@ -128,6 +132,14 @@ pub fn shown(text: &str) -> String {
         shown.push_str("...");
     }
     shown
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push_str("...");
+    }
+    text
 }
 
 /// A time span for people, of so many seconds: `3 min 12 s`, `2 d 4 h`.

@@ -129,7 +129,8 @@ const SHORT: [(char, &str); 35] = [
 pub(super) struct CurlRequest {
     method: Option<String>,
     url: Option<String>,
-    headers: Vec<(String, String)>,
+    /// `None`: curl's own field of this name is left out.
+    headers: Vec<(String, Option<String>)>,
     data: Option<String>,
     is_json: bool,
     is_get: bool,
@@ -244,7 +245,7 @@ impl CurlRequest {
     }
 
     fn set(&mut self, name: &str, value: String) {
-        self.headers.push((name.to_owned(), value));
+        self.headers.push((name.to_owned(), Some(value)));
     }
 
     /// `Name: value`, `Name;` for an empty one, `Name:` for none.
@@ -253,11 +254,11 @@ impl CurlRequest {
             bail!("a file of header fields (-H @FILE) is not read here");
         }
         let (name, value) = match (line.split_once(':'), line.strip_suffix(';')) {
-            (Some((name, value)), _) => (name, value.trim()),
-            (None, Some(name)) => (name, ""),
+            (Some((name, value)), _) => (name, Some(value.trim()).filter(|value| !value.is_empty())),
+            (None, Some(name)) => (name, Some("")),
             (None, None) => bail!("a header has to be written as 'Name: value'"),
         };
-        self.set(name, value.to_owned());
+        self.headers.push((name.to_owned(), value.map(str::to_owned)));
         Ok(())
     }
 

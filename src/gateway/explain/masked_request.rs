@@ -43,7 +43,9 @@ impl MaskedRequest<'_> {
             target.push_str(&query.split('&').map(masked_parameter).collect::<Vec<_>>().join("&"));
         }
         let mut lines = vec![format!("{} {target} HTTP/1.1", parts.method)];
-        lines.extend(parts.headers.iter().map(|(name, value)| format!("{name}: {}", self.value(name, value))));
+        lines.extend(
+            parts.headers.iter().map(|(name, value)| format!("{}: {}", shown(name.as_str()), self.value(name, value))),
+        );
         if let Some(assertion) = &self.route.backend.backend_assertion {
             lines.push(format!("{}: (a signed assertion)", assertion.header));
         }

@@ -55,6 +55,8 @@ impl Gateway {
             (None, Some(observed)) if told != Some(observed.as_str()) => settle_observed(&mut explanation, observed),
             _ => {}
         }
+        // The path and the names of fields are a caller's, and stay in no memory.
+        explanation.backend_request = Vec::new();
         record.explanation = Some(Arc::new(explanation));
     }
 

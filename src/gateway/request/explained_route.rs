@@ -6,6 +6,7 @@ use super::head::Head;
 use crate::explanation::trace::{StepDetail, StepSink, pointer_step, shown};
 use crate::gateway::connection::Connection;
 use crate::gateway::error::Refused;
+use crate::gateway::observe::record::shown_path;
 use crate::policy::matchers::{Condition, UnmetCondition};
 use crate::policy::route::Route;
 use crate::policy::table::near_miss::NearMiss;
@@ -21,7 +22,7 @@ type Routed<'r> = (&'r Connection, &'r Head, &'r request::Parts);
 /// The head of a request.
 pub(super) fn head(head: &Result<Head, Refusal>, parts: &request::Parts, connection: &Connection) -> StepDetail {
     let saw = match head {
-        Ok(head) => format!("{} {}{}", parts.method, head.host.name, shown(parts.uri.path())),
+        Ok(head) => format!("{} to {}", shown(parts.method.as_str()), head.host.name),
         Err(refusal) => refusal.as_str().to_owned(),
     };
     let number = connection.settings().number;
@@ -30,26 +31,35 @@ pub(super) fn head(head: &Result<Head, Refusal>, parts: &request::Parts, connect
         Err(Refusal::HeadTooLarge | Refusal::TargetTooLong) => "/limits",
         _ => "",
     };
-    StepDetail::new("a head with one reading, within the limits, for a host that is served here", saw)
-        .at(format!("/listen/{number}{part}"))
+    StepDetail::new("a plain head within the limits, for a host served here", saw).at(format!("/listen/{number}{part}"))
 }
 
 /// The route or endpoint of a request, and why others lost.
 pub(super) fn route(policy: &Policy, routed: Routed<'_>, outcome: &Result<Target, Refused>, steps: StepSink<'_>) {
     let (connection, head, parts) = routed;
     let number = connection.settings().number;
-    let wanted = format!("a route for {} {}{}", shown(parts.method.as_str()), head.host.name, shown(parts.uri.path()));
+    let wanted = format!("a route for {} to {}", shown(parts.method.as_str()), head.host.name);
     let found = match outcome {
         Ok(Target::Route(number)) => policy.routes.get(*number as usize),
         _ => None,
     };
+    let table = policy.tables.get(number);
+    let near = table.map(|table| table.near_misses(&head.host.name, parts.uri.path())).unwrap_or_default();
+    let written = |route: &Route| {
+        let its_own =
+            near.iter().find(|miss| policy.routes_of(&miss.target).any(|(_, other)| other.name == route.name));
+        its_own.map_or("", |miss| &miss.written)
+    };
     steps.note("route", outcome.is_ok(), || match (outcome, found) {
-        (_, Some(route)) => StepDetail::new(wanted, format!("route {}", route.name)).at(place(&route.name)),
+        // The rest of the path may name a person.
+        (_, Some(route)) => {
+            StepDetail::new(wanted, format!("route {}, by {}", route.name, written(route))).at(place(&route.name))
+        }
         (Ok(_), None) => StepDetail::new(wanted, "an endpoint of the gateway itself"),
-        (Err(refused), None) => StepDetail::new(wanted, missed(refused)).at("/routes"),
+        (Err(refused), None) => {
+            StepDetail::new(format!("{wanted}{}", shown_path(parts.uri.path())), missed(refused)).at("/routes")
+        }
     });
-    let Some(table) = policy.tables.get(number) else { return };
-    let near = table.near_misses(&head.host.name, parts.uri.path());
     let mut losers: Vec<(&Route, &NearMiss<Target>)> = Vec::new();
     for miss in &near {
         losers.extend(policy.routes_of(&miss.target).map(|(_, route)| (route, miss)));
@@ -78,7 +88,7 @@ fn missed(refused: &Refused) -> String {
         (None, Refusal::AmbiguousRoute) => {
             "a header field or query parameter that chooses the route can be read in two ways".to_owned()
         }
-        (None, _) => "none".to_owned(),
+        (None, _) => "no route has this path".to_owned(),
     }
 }
 
