@@ -307,16 +307,8 @@ impl CurlRequest {
                 self.set(name, value.to_owned());
             }
         }
-        // Without a value, curl leaves its own field out.
-        self.headers.retain(|(_, value)| !value.is_empty());
-        Ok(ExplainQuestion {
-            method,
-            url,
-            headers: self.headers,
-            body: self.data,
-            client_address: None,
-            listener: None,
-        })
+        let headers = self.headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        Ok(ExplainQuestion { method, url, headers, body: self.data, client_address: None, listener: None })
     }
 }
 
