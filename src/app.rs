@@ -164,6 +164,7 @@ impl App {
         shared.recording = recording;
         let shared = Arc::new(shared);
         notes.read_observed(&shared);
+        let _ = shared.listeners.set(std::mem::take(&mut places.views));
         let log = access_log(&plan.config, &metrics)?;
         let (phase, watched) = watch::channel(Phase::Waiting);
         let (departures, departed) = mpsc::unbounded_channel();

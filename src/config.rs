@@ -17,6 +17,7 @@ mod diagnostic;
 pub mod error_template;
 mod files;
 mod list_file;
+mod position;
 mod schema;
 mod structure;
 mod tree;

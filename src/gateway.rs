@@ -14,6 +14,7 @@ mod enforcement;
 mod entry;
 pub(crate) mod error;
 mod exchange;
+pub mod explain;
 pub mod forward;
 mod forward_auth;
 pub mod host;
@@ -31,7 +32,7 @@ pub(crate) mod websocket;
 mod websocket_protocol;
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -58,6 +59,9 @@ use endpoints::options::options;
 use endpoints::well_known::published;
 use error::Refused;
 use exchange::Exchange;
+use explain::budget::ExplanationBudget;
+use explain::copied;
+use explain::refused::Origin;
 use forward::json_response::ResponseFilter;
 use observe::access_log::{AccessLog, AccessLogWriter};
 use observe::record::trace::Tracer;
@@ -80,12 +84,22 @@ pub(crate) struct Gateway {
     verified: RefCell<VerifiedTokens>,
     current: RefCell<Rc<Current>>,
     farewell: Rc<Farewell>,
+    /// Explains refusals, once there are any.
+    explainer: OnceCell<Box<Gateway>>,
+    explanations: ExplanationBudget,
 }
 
 /// The policy as this worker last saw it, with its generation.
 pub(crate) struct Current {
     generation: u64,
     policy: Arc<Policy>,
+}
+
+impl Current {
+    /// The policy in force.
+    fn of(shared: &Shared) -> Self {
+        Self { generation: shared.lasting.generation.load(Ordering::Acquire), policy: shared.policy() }
+    }
 }
 
 /// The response to a caller.
@@ -103,8 +117,7 @@ impl Gateway {
             observed: Arc::clone(&shared.observed),
             tracer: shared.recording.clone().map(Tracer::new),
         });
-        let current =
-            Current { generation: shared.lasting.generation.load(Ordering::Acquire), policy: shared.policy() };
+        let current = Current::of(&shared);
         Self {
             pool: Pool::default(),
             telemetry,
@@ -112,6 +125,8 @@ impl Gateway {
             verified: RefCell::default(),
             current: RefCell::new(Rc::new(current)),
             farewell: Rc::default(),
+            explainer: OnceCell::new(),
+            explanations: ExplanationBudget::default(),
             shared,
         }
     }
@@ -179,6 +194,7 @@ impl Gateway {
             Ok(response) => response,
             Err(refused) => {
                 exchange.record.trace.refused(refused.refusal);
+                self.summarize_refusal(&connection, &refused, &mut exchange.record);
                 let mut response = refusal_response(&refused, &mut exchange.record, &current.policy);
                 if !is_http2 && (!taken.is_clear() || ends_connection(refused.refusal, &connection)) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -220,7 +236,7 @@ impl Gateway {
     async fn answer(
         &self,
         current: &Rc<Current>,
-        connection: &Connection,
+        connection: &Rc<Connection>,
         taken: &TakenHead,
         request: Box<Request<ArrivingBody>>,
         exchange: &mut Exchange,
@@ -230,13 +246,21 @@ impl Gateway {
         }
         let record = &mut exchange.record;
         record.trace.step("request");
+        let origin = Origin { current, connection, taken };
         let entered = self.enter(current, connection, &request, record);
+        if let Err(refused) = &entered {
+            let copy = || (copied(request.method(), request.uri(), request.version(), request.headers()), None);
+            self.explain_refusal(origin, copy, Some(refused), record);
+        }
         if let Some(redirect) = entered.inspect_err(|_| record.lost(request.uri().path()))? {
             return Ok(redirect);
         }
         let (policy, source) = (&current.policy, Rc::clone(&record.source));
         let context = RequestContext { policy, generation: current.generation, connection, source };
-        let (target, call) = opened(context, taken, *request, record)?;
+        let (target, call) = opened(context, taken, *request, record, |refused, parts, record| {
+            let copy = || (copied(&parts.method, &parts.uri, parts.version, &parts.headers), None);
+            self.explain_refusal(origin, copy, Some(refused), record);
+        })?;
         let Target::Route(number) = target else {
             let _in_flight = self.shared.answers_itself();
             if let Some(rules) = Preflighted::own(target).and_then(|own| policy.cors_of(own)) {
@@ -248,7 +272,7 @@ impl Gateway {
         record.route = Arc::clone(&route.name);
         record.route_number = Some(number);
         exchange.cors = route.cors.as_ref().map(|cors| Box::new(CorsContext::of(cors, &call.parts.headers)));
-        self.route(route, call, exchange).await
+        self.route(route, call, exchange, &origin).await
     }
 
     /// A call that the gateway answers itself. The futures are rare and large, so they are boxed.
@@ -314,11 +338,23 @@ impl Gateway {
     }
 
     /// A call of a backend: check it, prepare the request, send it.
-    async fn route(&self, route: &Route, mut call: Box<Call<'_>>, exchange: &mut Exchange) -> Result<Answer, Refused> {
+    async fn route(
+        &self,
+        route: &Route,
+        mut call: Box<Call<'_>>,
+        exchange: &mut Exchange,
+        origin: &Origin<'_>,
+    ) -> Result<Answer, Refused> {
         exchange.read_handshake(route, &mut call)?;
         let opens_websocket = exchange.handshake.is_some();
         let (record, rate_limit_headers) = (&mut exchange.record, &mut exchange.rate_limit_headers);
-        let (caller, proof) = self.authorize(route, &mut call, opens_websocket, record, rate_limit_headers).await?;
+        let authorized = self.authorize(route, &mut call, opens_websocket, record, rate_limit_headers).await;
+        if authorized.is_err() || record.observed.is_some() {
+            let Call { parts, body, .. } = &*call;
+            let copy = || (copied(&parts.method, &parts.uri, parts.version, &parts.headers), body.bytes().cloned());
+            self.explain_refusal(*origin, copy, authorized.as_ref().err(), record);
+        }
+        let (caller, proof) = authorized?;
         let route = backend_choice::for_caller(route, &caller, &mut exchange.record);
         exchange.keep_proof(proof);
         if let Some(direct) = &route.direct {

@@ -70,6 +70,7 @@
 //! | row | room | contents |
 //! |--:|---|---|
 //! | 11 | `shared` | state that all workers share |
+//! | 10 | `explain` | explanations: the checks of a request without any effect, and what they noted |
 //! | 10 | `direct_response` | responses of routes without a backend |
 //! | 10 | `forward_auth` | another proxy asks before it forwards: nginx `auth_request`, Traefik, Caddy; Envoy `ext_authz` by gRPC |
 //! | 9 | `forward` | the way to the backend and back: request headers (`X-Forwarded-*`, `Via`, tracing headers), signed backend assertion, JSON response filter |
@@ -233,6 +234,7 @@
 //! | 7 | `api_keys` | `api_keys_file` |
 //! | 7 | `clients` | `clients_file` |
 //! | 6 | `list_file` | a list of gateway.yaml in a file of its own |
+//! | 5 | `position` | lines of gateway.yaml by JSON pointer and name |
 //! | 5 | `structure` | validation against the schema |
 //! | 4 | `check` | semantic checks and warnings |
 //! | 4 | `tree` | YAML tree with positions |

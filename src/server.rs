@@ -20,6 +20,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use crate::auth::tls::trust::ClientTrustStore;
 use crate::config::raw;
 use crate::gateway::connection::listener_settings::{CurrentSettings, ListenerSettings};
+use crate::gateway::connection::listener_view::ListenerView;
 use crate::gateway::connection::{Connection, TlsClientInfo};
 use crate::log_throttle::LogThrottle;
 use tls::TlsStore;
@@ -86,6 +87,13 @@ impl Listener {
             open: Arc::default(),
             handshakes: Arc::default(),
         }
+    }
+
+    /// The same without its sockets, for explanations.
+    pub(crate) fn view(&self) -> ListenerView {
+        let bounds = Arc::clone(&self.bounds);
+        let limits = Arc::new(move || Arc::clone(&bounds.now().limits));
+        ListenerView { address: self.address, secure: self.tls.is_some(), settings: Arc::clone(&self.settings), limits }
     }
 
     /// A new connection of this listener.

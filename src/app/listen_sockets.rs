@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::startup_check::{no_address, no_socket};
 use crate::config::{Config, Problems};
+use crate::gateway::connection::listener_view::ListenerView;
 use crate::server::admin::admin_socket::socket_file;
 use crate::server::upgrade::{Role, Sockets};
 use crate::server::{self, Listener};
@@ -19,6 +20,8 @@ pub(super) struct Places {
     pub(super) held: Sockets,
     /// The addresses of the listeners.
     pub(super) addresses: Vec<SocketAddr>,
+    /// The listeners without their sockets, for explanations.
+    pub(super) views: Vec<ListenerView>,
     /// The sockets of each worker.
     pub(super) per_worker: Vec<Vec<(TcpListener, Listener)>>,
 }
@@ -27,7 +30,7 @@ impl Places {
     /// For so many workers.
     pub(super) fn new(given: Sockets, workers: usize) -> Self {
         let per_worker = (0..workers).map(|_| Vec::new()).collect();
-        Self { given, held: Sockets::default(), addresses: Vec::new(), per_worker }
+        Self { given, held: Sockets::default(), addresses: Vec::new(), views: Vec::new(), per_worker }
     }
 
     /// A listener for callers.
@@ -47,6 +50,7 @@ impl Places {
             listener.address = socket.local_addr()?;
         }
         self.addresses.push(listener.address);
+        self.views.push(listener.view());
         for (worker, sockets) in self.per_worker.iter_mut().zip(server::deal(sockets, workers)?) {
             worker.extend(sockets.into_iter().map(|socket| (socket, listener.clone())));
         }

@@ -245,7 +245,7 @@ pub struct TokenQuestion {
 }
 
 /// What the issuers have said to it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TokenAnswers {
     digest: SessionDigest,
     outcomes: Vec<(Arc<Introspector>, Outcome)>,

@@ -8,24 +8,36 @@ use crate::secret::has_secret_shape;
 /// Longest text of a caller that is shown, in characters.
 const LONGEST_SHOWN: usize = 100;
 
+/// Longest text of a step, in bytes: a thousand explanations are kept.
+const LONGEST_TEXT: usize = 400;
+
 /// The steps so far.
 #[derive(Debug, Default)]
-pub struct CheckTrace(RefCell<Vec<CheckStep>>);
+pub struct CheckTrace {
+    steps: RefCell<Vec<CheckStep>>,
+    /// The store may be asked for a session: a read, which waits for the network.
+    pub asks_store: bool,
+}
 
 impl CheckTrace {
+    /// An empty one; `asks_store`: the store may be asked for a session.
+    pub fn new(asks_store: bool) -> Self {
+        Self { asks_store, ..Self::default() }
+    }
+
     /// The number of steps.
     pub fn count(&self) -> usize {
-        self.0.borrow().len()
+        self.steps.borrow().len()
     }
 
     /// Forgets all steps but the first so many: the check begins again there.
     pub fn rewind(&self, count: usize) {
-        self.0.borrow_mut().truncate(count);
+        self.steps.borrow_mut().truncate(count);
     }
 
     /// Takes all steps.
     pub fn take(&self) -> Vec<CheckStep> {
-        self.0.take()
+        self.steps.take()
     }
 }
 
@@ -101,7 +113,8 @@ impl<'t> StepSink<'t> {
             (within, "") => within.to_owned(),
             (within, check) => format!("{within}.{check}"),
         };
-        trace.0.borrow_mut().push(CheckStep { check, verdict, wanted, saw, key, line: None });
+        let (wanted, saw) = (bounded(wanted), bounded(saw));
+        trace.steps.borrow_mut().push(CheckStep { check, verdict, wanted, saw, key, line: None });
     }
 }
 
@@ -119,6 +132,14 @@ pub fn shown(text: &str) -> String {
         shown.push_str("...");
     }
     shown
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push_str("...");
+    }
+    text
 }
 
 /// A time span for people, of so many seconds: `3 min 12 s`, `2 d 4 h`.

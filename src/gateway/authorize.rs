@@ -16,7 +16,7 @@ use crate::auth::attribution::Attribution;
 use crate::auth::dpop::Proof;
 use crate::auth::token_cache::VerifiedTokens;
 use crate::auth::{AuthContext, Caller, DpopRequirement, LookupResult, PendingLookup};
-use crate::explanation::trace::StepSink;
+use crate::explanation::trace::{StepDetail, StepSink, shown};
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
 
@@ -54,10 +54,15 @@ impl Gateway {
         record: &mut Record,
         rate_limit_headers: &mut Option<Box<RateLimitHeaders>>,
     ) -> Result<(Caller, Option<Result<Proof, DpopFault>>), Refused> {
-        if let Some(networks) = &route.networks
-            && !networks.admit(call.source.address)
-        {
-            return Err(Refusal::AddressNotAllowed.into());
+        if let Some(networks) = &route.networks {
+            let is_admitted = networks.admit(call.source.address);
+            record.steps().note("route_address", is_admitted, || {
+                let saw = call.source.address.to_string();
+                StepDetail::new("an address that the route takes", saw).at(format!("/routes/{}/allow", route.name))
+            });
+            if !is_admitted {
+                return Err(Refusal::AddressNotAllowed.into());
+            }
         }
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         if route.reads_token_from_body() {
@@ -75,7 +80,7 @@ impl Gateway {
             Refusal::Scope => Refused::of_scopes(&route.requirements.scopes),
             _ => refused.challenged_by(route.requirements.client_sources.as_deref(), &call.parts.headers),
         })?;
-        if let Some(Ok(proof)) = &proof {
+        if let Some(Ok(proof)) = proof.as_ref().filter(|_| record.checks.is_none()) {
             record.trace.step("dpop");
             let owner = dpop::owner_of(&caller, call);
             if let Err(refusal) = Box::pin(self.use_proof(proof, &owner, call, unix_seconds(record.time))).await {
@@ -84,14 +89,29 @@ impl Gateway {
             }
         }
         record.trace.step("origin");
-        if !comes_from_own_site(route, &caller, call, opens_websocket) {
+        if !comes_from_own_site(route, &caller, call, opens_websocket, record) {
             enforcement::carry_out(Refusal::CrossSite, route, record)?;
             caller.disprove();
         }
         record.trace.step("customer");
         identifier::matches_named_customer(route, &caller, call, record)?;
-        call.is_within(limit)?;
-        call.has_type_for(route)?;
+        let within = call.is_within(limit);
+        record.steps().note("body_size", within.is_ok(), || {
+            let saw =
+                call.head.body_length().map_or_else(|| "no announced length".to_owned(), |length| length.to_string());
+            StepDetail::new(format!("at most {limit} bytes"), saw).at(format!("/routes/{}/limits/body", route.name))
+        });
+        within?;
+        let typed = call.has_type_for(route);
+        if !route.content_types.is_empty() {
+            record.steps().note("content_type", typed.is_ok(), || {
+                let kind =
+                    call.content_type().ok().flatten().map_or_else(|| "none".to_owned(), |found| shown(&found.kind));
+                let wanted = format!("a body of {}, or none", route.content_types.join(" or "));
+                StepDetail::new(wanted, kind).at(format!("/routes/{}/content_types", route.name))
+            });
+        }
+        typed?;
         record.trace.step("limits");
         self.within_limits(route, &caller, call, record, rate_limit_headers).await?;
         Ok((caller, proof))
@@ -106,10 +126,20 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Caller, Refused> {
         let mut looked_up: Option<Box<LookedUp>> = None;
+        let begun = record.checks.as_ref().map_or(0, |trace| trace.count());
         let decided = loop {
             match self.check(route, call, proof, looked_up.as_deref(), record) {
                 // Rare: this process has not seen the session lately, or a key.
                 Err(Undecided::Pending(ask)) => {
+                    if let Some(trace) = &record.checks {
+                        trace.rewind(begun);
+                        let asks_store = trace.asks_store;
+                        let into = looked_up.get_or_insert_default();
+                        if let Some(ask) = self.look_up_nothing(ask, call, record.steps(), asks_store, into) {
+                            Box::pin(self.look_up(ask, (route, call), record, into)).await?;
+                        }
+                        continue;
+                    }
                     Box::pin(self.look_up(ask, (route, call), record, looked_up.get_or_insert_default())).await?;
                 }
                 Err(Undecided::Refused(refusal)) => break Err(refusal),
@@ -167,6 +197,48 @@ impl Gateway {
         Ok(())
     }
 
+    /// The same where the request is explained: what would have an effect is not asked, and counts as asked in vain.
+    /// Returns what may be asked: the store.
+    fn look_up_nothing(
+        &self,
+        ask: PendingLookup,
+        call: &Call<'_>,
+        steps: StepSink<'_>,
+        asks_store: bool,
+        into: &mut LookedUp,
+    ) -> Option<PendingLookup> {
+        let learned = &mut into.learned;
+        let (check, what) = match ask {
+            PendingLookup::Store(_) if asks_store => return Some(ask),
+            PendingLookup::Store(digest) => {
+                learned.session = Some((digest, None));
+                return None;
+            }
+            PendingLookup::Issuer(_) => {
+                learned.keys = true;
+                ("customer_token.fetch", "the keys of the issuer would be fetched once more")
+            }
+            PendingLookup::ClientIssuer(_) => {
+                learned.client_keys = true;
+                ("client_token.fetch", "the keys of the issuer would be fetched once more")
+            }
+            PendingLookup::Token(_) => {
+                learned.token = Some(Arc::default());
+                ("customer_token.introspection", "the issuer would be asked about this token")
+            }
+            PendingLookup::ClientToken(_) => {
+                learned.client_token = Some(Arc::default());
+                ("client_token.introspection", "the issuer would be asked about this token")
+            }
+            PendingLookup::ClientSecret => {
+                learned.client = Some(self.name_basic_caller(call));
+                ("client.secret", "the secret would be verified; it is taken for right here, as attempts count")
+            }
+        };
+        steps.skip(check, || StepDetail::new("an answer", what));
+        None
+    }
+
     /// Checks the credentials. Only this gives a caller, and without one nothing is forwarded.
     fn check(
         &self,
@@ -181,6 +253,9 @@ impl Gateway {
         let is_stale =
             self.shared.state.is_stale() && (requirements.client || requirements.customer || requirements.api_key);
         if is_stale && route.enforcement.is_always() {
+            record.steps().refuse("state", || {
+                StepDetail::new("revocations that are up to date", "they may be stale").at("/state")
+            });
             return Err(Refusal::StateUnavailable.into());
         }
         let mut verified = self.verified.borrow_mut();
@@ -246,7 +321,13 @@ fn lookup_name(ask: &PendingLookup) -> &'static str {
 /// CSRF protection: a call that changes something, and for which nothing but a cookie speaks, must come from the
 /// company's own pages. A strange page can send neither a client's token nor an API key. A browser also sends an id and a
 /// secret by `Basic` along, once it has them: they speak for nobody beside a cookie, and alone not from a strange page.
-fn comes_from_own_site(route: &Route, caller: &Caller, call: &Call<'_>, opens_websocket: bool) -> bool {
+fn comes_from_own_site(
+    route: &Route,
+    caller: &Caller,
+    call: &Call<'_>,
+    opens_websocket: bool,
+    record: &Record,
+) -> bool {
     let headers = &call.parts.headers;
     let by_basic = route.requirements.client_sources.as_ref().is_some_and(|sources| sources.is_by_basic(headers));
     let by_cookie_alone = caller.by_cookie && (caller.client.is_none() || by_basic) && caller.api_key.is_none();
@@ -260,5 +341,12 @@ fn comes_from_own_site(route: &Route, caller: &Caller, call: &Call<'_>, opens_we
         (false, true) => !is_harmless() && csrf::is_strange(site, host, headers),
         (false, false) => false,
     };
+    if by_cookie_alone || by_basic_alone {
+        record.steps().note("cross_site", !is_foreign, || {
+            let wanted = "a harmless method, or a call from the company's own pages, as nothing but a browser's cookie or Basic speaks for it";
+            StepDetail::new(wanted, if is_foreign { "from elsewhere, or nothing says from where" } else { "it is" })
+                .at("/login/cookie/origins")
+        });
+    }
     !is_foreign
 }

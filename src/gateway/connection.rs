@@ -6,6 +6,7 @@ pub(crate) mod framing;
 mod half_close;
 mod limits;
 pub mod listener_settings;
+pub mod listener_view;
 pub(crate) mod taken_head;
 
 use std::any::Any;

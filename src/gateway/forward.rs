@@ -103,14 +103,7 @@ impl Gateway {
         mut call: Box<Call<'_>>,
         exchange: &mut Exchange,
     ) -> Result<(Request<RequestBody>, Repeat), Refused> {
-        headers::prepare(&mut call, route, caller, exchange);
-        if let Some(credential) = &route.backend.authorization {
-            credential.write(&mut call.parts.headers).map_err(|NoToken| {
-                exchange.record.backend_fault.note_backend("no access token from the OAuth server");
-                Refusal::BackendToken
-            })?;
-        }
-        let named = identifier::place(route, caller, &mut call, &mut exchange.record)?;
+        let named = prepared(route, caller, &mut call, exchange)?;
         backend_assertion::add(route, caller, named, &mut call)?;
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         let mut request = call.into_request(route, limit, &exchange.record);
@@ -217,6 +210,23 @@ impl Gateway {
         let retry_after = (failure == Failure::Unavailable).then(|| route.backend.retry_after());
         Refused { retry_after, ..refusal.into() }
     }
+}
+
+/// Prepares the head of a call for the backend; returns the identifier that the backend is told.
+pub(super) fn prepared(
+    route: &Route,
+    caller: &Caller,
+    call: &mut Call<'_>,
+    exchange: &mut Exchange,
+) -> Result<Option<String>, Refused> {
+    headers::prepare(call, route, caller, exchange);
+    if let Some(credential) = &route.backend.authorization {
+        credential.write(&mut call.parts.headers).map_err(|NoToken| {
+            exchange.record.backend_fault.note_backend("no access token from the OAuth server");
+            Refusal::BackendToken
+        })?;
+    }
+    identifier::place(route, caller, call, &mut exchange.record)
 }
 
 /// Status and server of a response, for its span.

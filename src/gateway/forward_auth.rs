@@ -103,7 +103,7 @@ impl Gateway {
         if !connection.settings().serves(&head.host.name) {
             return Err(Refusal::HostNotServed.into());
         }
-        let target = match found(policy, connection, &head, &parts) {
+        let target = match found(policy, connection, &head, &parts, exchange.record.steps()) {
             Ok(Target::Route(number)) => Ok(number),
             Ok(_) => Err(Refusal::NoRoute.into()),
             Err(refused) => Err(refused),

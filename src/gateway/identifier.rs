@@ -12,6 +12,7 @@ use super::request::call::{Call, Upload};
 use super::{body_headers, enforcement};
 use crate::auth::Caller;
 use crate::customer::Identifier;
+use crate::explanation::trace::StepDetail;
 use crate::json_body::{self, Pointer};
 use crate::policy::path_placement::{PathFault, PathPlacement};
 use crate::policy::route::{Placement, Route};
@@ -136,7 +137,13 @@ impl<'a> Named<'a> {
 
     /// Checks that a caller names no other customer than its own.
     fn admits<'c>(&self, mut claimed: impl Iterator<Item = &'c [u8]>, record: &mut Record) -> Result<(), Refusal> {
-        if claimed.all(|claimed| self.may_be_called(claimed)) {
+        let is_own = claimed.all(|claimed| self.may_be_called(claimed));
+        record.steps().note("named_customer", is_own, || {
+            let saw = if is_own { "it does" } else { "it names another" };
+            let key = format!("/routes/{}/identifier", self.route.name);
+            StepDetail::new("a request that names no customer but its own", saw).at(key)
+        });
+        if is_own {
             return Ok(());
         }
         enforcement::carry_out(Refusal::IdentifierMismatch, self.route, record)

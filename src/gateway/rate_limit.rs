@@ -91,6 +91,11 @@ impl RateLimits {
         self.leases.forget_idle(now);
     }
 
+    /// The delay before the next call of a route, where nothing is left now.
+    pub(crate) fn call_wait(&self, route: Arc<str>, counted: LimitKey, limit: &RateLimit) -> Option<Duration> {
+        self.calls.wait(&(route, counted), limit, Instant::now())
+    }
+
     /// Counts a call of a route; returns what is left of the limit.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ impl Gateway {
             Record::open(Rc::clone(&self.telemetry), arrival, &taken, &Method::default(), Version::HTTP_11);
         record.unparsed();
         record.refusal = Some(refusal);
+        self.summarize_refusal(&connection, &refusal.into(), &mut record);
         let policy = &self.current().policy;
         let mut response = error::response(&refusal.into(), record.id(), policy.error_bodies(None));
         record.answered(response.status());

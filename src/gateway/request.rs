@@ -4,6 +4,7 @@
 pub(crate) mod buffering;
 pub(crate) mod call;
 pub(crate) mod content_type;
+mod explained_route;
 pub(crate) mod head;
 pub(crate) mod request_id;
 pub(crate) mod target;

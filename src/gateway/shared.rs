@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
+use super::connection::listener_view::ListenerView;
 use super::endpoints::client_authentication::VerifiedSecrets;
 use super::endpoints::fair_queue::FairQueue;
 use super::endpoints::password_hashing::PasswordHashing;
@@ -38,6 +39,8 @@ pub struct Shared {
     pub reloads: ReloadHistory,
     /// Who would be refused on routes that observe.
     pub observed: Arc<ObservedRefusals>,
+    /// The listeners, once they are bound.
+    pub listeners: OnceLock<Vec<ListenerView>>,
     /// The threads that hash passwords, and their queue.
     pub hashing: PasswordHashing,
     /// Pools, keys and accounts that outlive a policy.
@@ -93,6 +96,7 @@ impl Shared {
             refusals: Arc::default(),
             reloads: ReloadHistory::default(),
             observed,
+            listeners: OnceLock::new(),
             hashing,
             lasting,
             memory: Memory::default(),

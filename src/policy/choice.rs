@@ -5,6 +5,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::matchers::{Matchers, UnmetCondition};
 use super::query;
 use super::route::Route;
 use crate::fields::{self, FieldSet};
@@ -73,6 +74,21 @@ impl Choice {
             matchers.as_ref().is_none_or(|matchers| matchers.hold(headers, parameter))
         };
         self.routes.iter().find(takes).copied().ok_or(NoChoice::Unmet)
+    }
+
+    /// The first condition of one of its routes that does not hold; `None` where all do, or nobody can tell.
+    pub fn unmet<'m>(
+        &self,
+        matchers: &'m Matchers,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Option<UnmetCondition<'m>> {
+        let values = query::values(query, &self.parameters).ok()?;
+        let parameter = |name: &str| {
+            let at = self.parameters.iter().position(|known| *known.name == *name)?;
+            values[at].as_deref()
+        };
+        matchers.first_unmet(headers, parameter)
     }
 
     /// Returns whether each field that counts is written at most once, in its own spelling, with a value, and is no field

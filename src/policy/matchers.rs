@@ -30,6 +30,17 @@ pub enum Condition {
     Regex(Regex),
 }
 
+/// A condition that does not hold.
+#[derive(Debug)]
+pub struct UnmetCondition<'m> {
+    /// The name of the header field or query parameter.
+    pub name: &'m str,
+    /// The condition.
+    pub condition: &'m Condition,
+    /// It is on a header field.
+    pub is_header: bool,
+}
+
 impl Matchers {
     /// The conditions of a route; `None` where it has none.
     ///
@@ -53,9 +64,23 @@ impl Matchers {
 
     /// Returns whether all hold. `parameter` gives the value of a query parameter, where it is there.
     pub(super) fn hold<'q>(&self, headers: &HeaderMap, parameter: impl Fn(&str) -> Option<&'q str>) -> bool {
+        self.first_unmet(headers, parameter).is_none()
+    }
+
+    /// The first that does not hold.
+    pub(super) fn first_unmet<'q>(
+        &self,
+        headers: &HeaderMap,
+        parameter: impl Fn(&str) -> Option<&'q str>,
+    ) -> Option<UnmetCondition<'_>> {
         let value = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
-        self.headers.iter().all(|(name, condition)| condition.holds(value(name)))
-            && self.queries.iter().all(|(name, condition)| condition.holds(parameter(name).map(str::as_bytes)))
+        let header = self.headers.iter().find(|(name, condition)| !condition.holds(value(name)));
+        let query =
+            || self.queries.iter().find(|(name, condition)| !condition.holds(parameter(name).map(str::as_bytes)));
+        match header {
+            Some((name, condition)) => Some(UnmetCondition { name: name.as_str(), condition, is_header: true }),
+            None => query().map(|(name, condition)| UnmetCondition { name, condition, is_header: false }),
+        }
     }
 }
 

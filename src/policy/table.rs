@@ -1,5 +1,7 @@
 //! Routing table: host, path and method in, a target out.
 
+pub mod near_miss;
+
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
 

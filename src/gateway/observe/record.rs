@@ -331,7 +331,7 @@ impl Drop for Record {
 const LONGEST_PATH: usize = 200;
 
 /// A path as it is logged: cut, in visible ASCII, and without anything that looks like a secret.
-fn shown_path(path: &str) -> Box<str> {
+pub(crate) fn shown_path(path: &str) -> Box<str> {
     let mut shown = String::new();
     for (at, segment) in path.split('/').enumerate() {
         if at > 0 {

@@ -10,6 +10,7 @@ use super::gcra::{Left, burst, each};
 use super::keys::{LimitKey, retry_later};
 use crate::auth::Caller;
 use crate::config::raw::RateLimit;
+use crate::explanation::trace::{StepDetail, StepSink, pointer_step, span};
 use crate::gateway::Gateway;
 use crate::gateway::enforcement;
 use crate::gateway::error::Refused;
@@ -86,11 +87,17 @@ impl Gateway {
         let mut told = RateLimitHeaders::default();
         let mut outcome = Ok(());
         if let Some(limit) = &route.rate {
-            outcome = self.within_rate(route, limit, caller, call.source.address, &mut told).await;
+            outcome = match record.checks.is_some() {
+                true => self.would_be_within_rate(route, limit, caller, call.source.address, record.steps()),
+                false => self.within_rate(route, limit, caller, call.source.address, &mut told).await,
+            };
         }
         for quota in quotas.iter().flat_map(|(_, quotas)| quotas.iter()) {
             if let (Ok(()), Some((key, _))) = (&outcome, quotas) {
-                outcome = self.within_quota(key, *quota, record, &mut told).await;
+                outcome = match record.checks.is_some() {
+                    true => self.would_be_within_quota(key, *quota, record),
+                    false => self.within_quota(key, *quota, record, &mut told).await,
+                };
             }
         }
         *headers = Some(Box::new(told));
@@ -127,6 +134,48 @@ impl Gateway {
                 Err(retry_later(Refusal::RateLimited, wait))
             }
         }
+    }
+
+    /// The same without counting, for explanations.
+    fn would_be_within_rate(
+        &self,
+        route: &Route,
+        limit: &CallLimit,
+        caller: &Caller,
+        address: std::net::IpAddr,
+        steps: StepSink<'_>,
+    ) -> Result<(), Refused> {
+        let counted = LimitKey::of(limit.per, caller, address);
+        let wait = if limit.shared {
+            self.shared.limits.leases.denied(&counted.digest(&route.name), Instant::now())
+        } else {
+            self.shared.limits.call_wait(Arc::clone(&route.name), counted, &limit.limit)
+        };
+        steps.note("rate_limit", wait.is_none(), || {
+            let each = span_of(each(&limit.limit));
+            let saw = match wait {
+                Some(wait) => format!("none is left for {} s", seconds(wait)),
+                None if limit.shared => "not used up as far as this process knows; the store is not asked".to_owned(),
+                None => "not used up".to_owned(),
+            };
+            let wanted = format!("a burst of {} calls, one more every {each}", burst(&limit.limit));
+            StepDetail::new(wanted, saw).at(format!("/routes/{}/limits/rate", route.name))
+        });
+        wait.map_or(Ok(()), |wait| Err(retry_later(Refusal::RateLimited, wait)))
+    }
+
+    /// The same without counting, for explanations.
+    fn would_be_within_quota(&self, key: &str, quota: Quota, record: &Record) -> Result<(), Refused> {
+        let now = crate::gateway::unix_seconds(record.time);
+        let (begun, ends) = quota.period.bounds(now);
+        let left = self.shared.state.quota_left(key, quota, begun);
+        let reset = ends.saturating_sub(now).max(1);
+        record.steps().note("quota", left > 0, || {
+            let wanted = format!("at most {} calls a {}", quota.most, quota.period.as_str());
+            let saw = format!("{left} left, as far as this process knows");
+            StepDetail::new(wanted, saw).at(format!("/api_keys/{}/quota", pointer_step(key)))
+        });
+        if left > 0 { Ok(()) } else { Err(retry_later(Refusal::Quota, Duration::from_secs(reset))) }
     }
 
     /// Counts by leases of the shared store. While that is away, each replica counts for itself.
@@ -181,6 +230,12 @@ impl Leases {
         self.0.retain(|_, lease| lease.until > now || lease.denied.is_some_and(|denied| denied > now));
     }
 
+    /// The time for which no call is granted; `None` where one may be.
+    fn denied(&self, key: &AttemptKey, now: Instant) -> Option<Duration> {
+        let lease = self.0.get(key)?;
+        Some(lease.denied.filter(|denied| *denied > now)? - now)
+    }
+
     /// Spends a leased call; `None` where the store must be asked.
     fn spend(&self, key: &AttemptKey, now: Instant) -> Option<Result<Left, Duration>> {
         let mut lease = self.0.get_mut(key)?;
@@ -219,4 +274,10 @@ impl Leases {
 
 fn seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// A time in nanoseconds, for people.
+fn span_of(nanos: u64) -> String {
+    let millis = nanos / 1_000_000;
+    if millis < 1_000 { format!("{millis} ms") } else { span(millis / 1_000) }
 }

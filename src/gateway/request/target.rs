@@ -8,8 +8,10 @@ use http::{Method, Request, Version, request};
 use http_body::Body as _;
 
 use super::call::{Call, Upload};
+use super::explained_route;
 use super::head::Head;
 use crate::body_stream::ArrivingBody;
+use crate::explanation::trace::StepSink;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::client_address::ClientAddress;
 use crate::gateway::connection::taken_head::TakenHead;
@@ -34,16 +36,20 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) source: Rc<ClientAddress>,
 }
 
-/// Reads the request strictly, and finds its route or endpoint.
+/// Reads the request strictly, and finds its route or endpoint. `refused` gets the head of one that has none.
 pub(crate) fn opened<'a>(
     context: RequestContext<'a>,
     taken: &TakenHead,
     request: Request<ArrivingBody>,
     record: &mut Record,
+    refused: impl FnOnce(&Refused, &request::Parts, &mut Record),
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
-    let aimed = aimed(&context, taken, &mut parts, &body);
-    let (target, head) = aimed.inspect_err(|_| record.lost(parts.uri.path()))?;
+    let aimed = aimed(&context, taken, &mut parts, &body, record.steps());
+    let (target, head) = aimed.inspect_err(|reason| {
+        record.lost(parts.uri.path());
+        refused(reason, &parts, record);
+    })?;
     let RequestContext { policy, generation, connection, source } = context;
     let call = Call {
         policy,
@@ -64,16 +70,19 @@ fn aimed(
     taken: &TakenHead,
     parts: &mut request::Parts,
     body: &ArrivingBody,
+    steps: StepSink<'_>,
 ) -> Result<(Target, Head), Refused> {
     let RequestContext { policy, connection, source, .. } = context;
     if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
         connect_as_get(parts)?;
     }
-    let head = Head::read(taken, parts, !body.is_end_stream(), connection, source)?;
+    let head = Head::read(taken, parts, !body.is_end_stream(), connection, source);
+    steps.note("request", head.is_ok(), || explained_route::head(&head, parts, connection));
+    let head = head?;
     let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
         Some(decision) => decision,
         None if connection.settings().only_decides => return Err(Refusal::NoRoute.into()),
-        None => found(policy, connection, &head, parts)?,
+        None => found(policy, connection, &head, parts, steps)?,
     };
     Ok((target, head))
 }
@@ -97,7 +106,16 @@ pub(crate) fn found(
     connection: &Connection,
     head: &Head,
     parts: &request::Parts,
+    steps: StepSink<'_>,
 ) -> Result<Target, Refused> {
+    let outcome = searched(policy, connection, head, parts);
+    if steps.is_on() {
+        explained_route::route(policy, (connection, head, parts), &outcome, steps);
+    }
+    outcome
+}
+
+fn searched(policy: &Policy, connection: &Connection, head: &Head, parts: &request::Parts) -> Result<Target, Refused> {
     if parts.uri.path() == "*" {
         return Ok(Target::Everything);
     }

@@ -9,6 +9,7 @@ mod customer_rules;
 mod handover;
 mod key_versions;
 pub mod logins;
+mod refusals;
 pub mod revocations;
 pub mod socket_file;
 
@@ -39,6 +40,9 @@ use key_versions::key_versions;
 
 /// Most bytes of a request body.
 const MAX_BODY: usize = 64 * 1024;
+
+/// The same of one with a whole request in it, which is to be explained.
+const MAX_REQUEST: usize = 16 * 1024 * 1024;
 
 /// Request to the process as a whole.
 pub enum Wish {
@@ -122,7 +126,7 @@ fn response(outcome: Result<Value, Fault>) -> Response<Full<Bytes>> {
 async fn answer(
     request: Request<Incoming>,
     owner: &Owner,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     wishes: &mpsc::Sender<Wish>,
 ) -> Result<Value, Fault> {
     let (parts, body) = request.into_parts();
@@ -145,13 +149,17 @@ async fn answer(
         (&Method::GET, ["attempts"]) => attempts::list(shared, read(body).await?).await,
         (&Method::DELETE, ["attempts"]) => attempts::clear(shared, read(body).await?).await,
         (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy(), shared.state.revocations(), now())),
+        (&Method::GET, ["refusals"]) => refusals::latest(shared, query),
+        (&Method::GET, ["refusals", id]) => refusals::find(shared, id),
+        (&Method::POST, ["explain"]) => refusals::explain(shared, read_long(body).await?).await,
         (&Method::POST, ["reload"]) => {
             ask_process(wishes, Wish::Reload).await?;
             Ok(json!({ "reloaded": true }))
         }
         (&Method::GET, ["reload"]) => Ok(json!({ "needs_restart": ask_process(wishes, Wish::Compare).await? })),
         _ => {
-            let known = "/sessions /sessions/ID /revocations /attempts /state/records /keys /process /reload /handover";
+            let known = "/sessions /sessions/ID /revocations /attempts /state/records /keys /refusals /refusals/ID /explain \
+                         /process /reload /handover";
             Err(Fault(StatusCode::NOT_FOUND, known.to_owned()))
         }
     }
@@ -171,7 +179,16 @@ async fn ask_process<T>(
 
 /// Parses a JSON body; an empty one is `null`.
 async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Fault> {
-    let bytes = Limited::new(body, MAX_BODY).collect().await;
+    read_within(body, MAX_BODY).await
+}
+
+/// The same with a whole request in it.
+async fn read_long<T: DeserializeOwned>(body: Incoming) -> Result<T, Fault> {
+    read_within(body, MAX_REQUEST).await
+}
+
+async fn read_within<T: DeserializeOwned>(body: Incoming, most: usize) -> Result<T, Fault> {
+    let bytes = Limited::new(body, most).collect().await;
     let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?.to_bytes();
     let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
     serde_json::from_slice(text).map_err(|error| Fault(StatusCode::BAD_REQUEST, format!("not understood: {error}")))

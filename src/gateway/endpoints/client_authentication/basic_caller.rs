@@ -14,6 +14,17 @@ use crate::gateway::{Gateway, unix_seconds};
 use crate::refusal::Refusal;
 
 impl Gateway {
+    /// The client that `Authorization: Basic` names, without proof: for explanations only.
+    ///
+    /// # Errors
+    /// No client of gateway.yaml has this id.
+    pub(crate) fn name_basic_caller(&self, call: &Call<'_>) -> Result<Arc<str>, Refusal> {
+        let field = call.parts.headers.get(AUTHORIZATION);
+        let secret = field.and_then(SecretCredential::from_field).ok_or(Refusal::ClientAuthenticationMalformed)?;
+        let client = secret.ids().find_map(|id| call.policy.auth.clients.get(id)).ok_or(Refusal::UnknownClient)?;
+        Ok(Arc::clone(&client.id))
+    }
+
     /// The client that `Authorization: Basic` proves.
     ///
     /// # Errors

@@ -1,0 +1,52 @@
+//! Budget of a worker for explanations of its refusals: a flood of refused requests must not cost more than its
+//! refusals.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Explanations at once.
+const BURST: u32 = 50;
+/// Time in which one more is allowed.
+const EACH: Duration = Duration::from_millis(50);
+
+/// Explanations that may be made now.
+#[derive(Debug)]
+pub(crate) struct ExplanationBudget {
+    left: Cell<u32>,
+    counted: Cell<Instant>,
+}
+
+impl Default for ExplanationBudget {
+    fn default() -> Self {
+        Self { left: Cell::new(BURST), counted: Cell::new(Instant::now()) }
+    }
+}
+
+impl ExplanationBudget {
+    /// Takes one; false where none is left.
+    pub(crate) fn take(&self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.counted.get());
+        let more = u32::try_from(since.as_millis() / EACH.as_millis()).unwrap_or(u32::MAX);
+        if more > 0 {
+            self.counted.set(now);
+            self.left.set(self.left.get().saturating_add(more).min(BURST));
+        }
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_explained_then_twenty_a_second() {
+        let (budget, start) = (ExplanationBudget::default(), Instant::now());
+        let taken = |at: Instant, tries: usize| (0..tries).filter(|_| budget.take(at)).count();
+        assert_eq!(taken(start, 1_000), BURST as usize);
+        assert_eq!(taken(start + Duration::from_secs(1), 1_000), 20);
+        assert_eq!(taken(start + Duration::from_secs(60), 1_000), BURST as usize);
+    }
+}
