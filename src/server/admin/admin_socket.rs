@@ -8,6 +8,7 @@ mod customer_rules;
 mod handover;
 mod key_versions;
 pub mod logins;
+mod observed;
 pub mod revocations;
 pub mod socket_file;
 
@@ -128,13 +129,14 @@ async fn answer(
         (&Method::GET, ["attempts"]) => attempts::list(shared, read(body).await?).await,
         (&Method::DELETE, ["attempts"]) => attempts::clear(shared, read(body).await?).await,
         (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy(), shared.state.revocations(), now())),
+        (&Method::GET, ["readiness"]) => Ok(observed::readiness(shared)),
         (&Method::POST, ["reload"]) => {
             ask_process(wishes, Wish::Reload).await?;
             Ok(json!({ "reloaded": true }))
         }
         (&Method::GET, ["reload"]) => Ok(json!({ "needs_restart": ask_process(wishes, Wish::Compare).await? })),
         _ => {
-            let known = "/sessions /sessions/ID /revocations /attempts /state/records /keys /process /reload /handover";
+            let known = "/sessions /sessions/ID /revocations /attempts /state/records /keys /readiness /process /reload /handover";
             Err(Fault(StatusCode::NOT_FOUND, known.to_owned()))
         }
     }
