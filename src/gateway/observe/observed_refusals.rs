@@ -21,7 +21,7 @@ const MOST_OF_ONE: usize = 1_000;
 
 /// How often, since when and when last.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Seen {
+pub struct Occurrences {
     /// How often.
     pub count: u64,
     /// The first time, in seconds since 1970.
@@ -41,7 +41,7 @@ pub struct ObservedRow {
     pub refusal: Cow<'static, str>,
     /// How often, since when and when last.
     #[serde(flatten)]
-    pub seen: Seen,
+    pub seen: Occurrences,
 }
 
 /// The counts of a route that observes.
@@ -69,7 +69,7 @@ pub struct ObservedCounts {
     /// Who would be refused: by route, the most frequent first.
     pub rows: Vec<ObservedRow>,
     /// What had no place in the rows.
-    pub others: Option<Seen>,
+    pub others: Option<Occurrences>,
 }
 
 /// The counts, as they grow.
@@ -79,10 +79,10 @@ pub struct ObservedRefusals(Mutex<Counting>);
 #[derive(Debug, Default)]
 struct Counting {
     routes: HashMap<Arc<str>, Watched>,
-    callers: HashMap<Option<Arc<str>>, HashMap<(Arc<str>, Cow<'static, str>), Seen>>,
+    callers: HashMap<Option<Arc<str>>, HashMap<(Arc<str>, Cow<'static, str>), Occurrences>>,
     /// Number of rows of all callers.
     rows: usize,
-    others: Option<Seen>,
+    others: Option<Occurrences>,
 }
 
 /// A route that observes.
@@ -93,7 +93,7 @@ struct Watched {
     counted_before: u64,
 }
 
-impl Seen {
+impl Occurrences {
     fn once(now: u64) -> Self {
         Self { count: 1, since: now, last_seen: now }
     }
@@ -146,7 +146,7 @@ impl ObservedRefusals {
         let Some(watched) = counting.routes.get_mut(route) else { return };
         watched.counts.observed += 1;
         watched.counts.last_seen = watched.counts.last_seen.max(Some(now));
-        counting.add(client, (Arc::clone(route), Cow::Borrowed(word)), Seen::once(now));
+        counting.add(client, (Arc::clone(route), Cow::Borrowed(word)), Occurrences::once(now));
     }
 
     /// Counts a request that was refused because its caller is in the share of `enforce`.
@@ -159,7 +159,7 @@ impl ObservedRefusals {
     /// All counts. `requests_of` are the requests of a route that this process has counted.
     pub fn counts(&self, requests_of: impl Fn(&Arc<str>) -> u64) -> ObservedCounts {
         let counting = self.locked();
-        let row = |client: &Option<Arc<str>>, key: &(Arc<str>, Cow<'static, str>), seen: Seen| {
+        let row = |client: &Option<Arc<str>>, key: &(Arc<str>, Cow<'static, str>), seen: Occurrences| {
             let (route, refusal) = key.clone();
             ObservedRow { route, client: client.clone(), refusal, seen }
         };
@@ -229,7 +229,7 @@ impl ObservedRefusals {
 }
 
 impl Counting {
-    fn add(&mut self, client: Option<Arc<str>>, key: (Arc<str>, Cow<'static, str>), seen: Seen) {
+    fn add(&mut self, client: Option<Arc<str>>, key: (Arc<str>, Cow<'static, str>), seen: Occurrences) {
         let is_full = self.rows >= MOST;
         let known = self.callers.get_mut(&client);
         let is_full = is_full || known.as_ref().is_some_and(|of_one| of_one.len() >= MOST_OF_ONE);

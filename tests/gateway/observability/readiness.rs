@@ -375,3 +375,35 @@ fn enforce_stands_beside_mode_observe_and_is_a_percentage() {
         good.succeeds(&["check", "--files-only"]);
     }
 }
+
+#[test]
+fn the_page_shows_a_route_that_is_right_and_what_the_command_prints() {
+    let block = |language: &str| {
+        let page = include_str!("../../../docs/rollout.md");
+        let page = &page[page.find("## Observe, then enforce").unwrap()..];
+        let rest = page.split(&format!("```{language}\n")).nth(1).unwrap();
+        rest.split("```").next().unwrap().to_owned()
+    };
+    let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<String>>();
+    let (_backend, gateway) = world_with(|c| c.route("key", "mode", json!("observe")));
+    gateway.get("/key/x").send().ok();
+    eventually("it is counted", || route(&readiness(&gateway), "key")["calls"] == 1);
+    let (said, shown) = (readiness(&gateway), serde_json::from_str::<Value>(&block("json")).unwrap());
+    assert_eq!(members(&said), members(&shown));
+    for list in ["routes", "rows"] {
+        assert_eq!(members(&said[list][0]), members(&shown[list][0]));
+    }
+    let mut config = String::new();
+    let rest = std::fs::read_to_string(gateway.files.config()).unwrap();
+    let mut rest: Value = serde_json::from_str(&rest).unwrap();
+    rest.as_object_mut().unwrap().remove("routes");
+    for key in rest["api_keys"].as_array_mut().unwrap() {
+        key["routes"] = json!(["orders"]);
+    }
+    for (name, value) in rest.as_object().unwrap() {
+        config.push_str(&format!("{name}: {value}\n"));
+    }
+    config.push_str(&block("yaml"));
+    gateway.files.write("shown.yaml", &config);
+    gateway.files.succeeds(&["check", "--files-only", "--config", "shown.yaml"]);
+}

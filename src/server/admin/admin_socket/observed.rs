@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use crate::gateway::Shared;
-use crate::gateway::observe::observed_refusals::{ObservedRoute, ObservedRow, Seen};
+use crate::gateway::observe::observed_refusals::{ObservedRoute, ObservedRow, Occurrences};
 use crate::key_validity::format_time;
 use crate::policy::route::enforcement::Enforcement;
 
@@ -51,6 +51,6 @@ fn shown_row(row: &ObservedRow) -> Value {
     shown
 }
 
-fn shown(seen: &Seen) -> Value {
+fn shown(seen: &Occurrences) -> Value {
     json!({ "count": seen.count, "since": format_time(seen.since), "last_seen": format_time(seen.last_seen) })
 }
