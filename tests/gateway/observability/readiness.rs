@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::forward_auth::decisions::{asked_with, plainly, question};
+use crate::forward_auth::decisions::{asked_with, nginx, plainly, question};
 use crate::harness::config::FREE_API_KEY;
 use crate::harness::keys::{now, sha256_hex};
+use crate::harness::python::python;
 use crate::harness::*;
 use crate::websocket::tunnel;
 
@@ -340,20 +341,43 @@ fn open_websockets_end_for_the_share_alone() {
 }
 
 #[test]
-fn a_proxy_that_asks_is_told_no_for_the_share_alone() {
-    let (_backend, gateway, plain) =
-        asked_with(|c| c.route("me", "mode", json!("observe")).route("me", "enforce", json!("50%")));
-    let statuses: BTreeSet<u16> = (0..40)
-        .map(|number| {
+fn proxies_that_ask_are_told_no_for_the_same_share_by_http_and_by_grpc() {
+    let (_backend, gateway, plain) = asked_with(|c| {
+        let c = c.set("/forward_auth/grpc", json!(true));
+        c.route("me", "mode", json!("observe")).route("me", "enforce", json!("50%"))
+    });
+    let refused: Vec<usize> = (0..40)
+        .filter(|number| {
             let asked = question(plain, "GET", "/me/x").replace("X-Forwarded-For", &format!("198.51.100.{number}"));
-            let [first, second] = [plainly(&asked), plainly(&asked)];
-            assert_eq!(first.status, second.status);
-            assert_eq!(first.header("X-Customer-Id"), None);
-            first.status
+            let answer = plainly(&asked);
+            assert_eq!(answer.header("X-Customer-Id"), None);
+            assert!([200, 401].contains(&answer.status));
+            answer.status == 401
         })
         .collect();
-    assert_eq!(statuses, BTreeSet::from([200, 401]));
+    assert!((5..35).contains(&refused.len()), "{refused:?}");
+    let (port, ca) = (gateway.address.port().to_string(), gateway.files.path.join("certs/ca.pem"));
+    let said = python("ext_authz_share.py", &[&port, ca.to_str().unwrap(), "/me/x", "40"]);
+    assert_eq!(serde_json::from_str::<Vec<usize>>(&said).unwrap(), refused);
     eventually("all are counted", || route(&readiness(&gateway), "me")["calls"] == 80);
+    assert_eq!(route(&readiness(&gateway), "me")["refused"], json!(2 * refused.len()));
+}
+
+#[test]
+fn nginx_in_front_refuses_to_the_share_alone() {
+    let (backend, _gateway, plain) =
+        asked_with(|c| c.route("me", "mode", json!("observe")).route("me", "enforce", json!("50%")));
+    let nginx = nginx(&backend, plain);
+    let status_from = |number: usize| {
+        let mut connection = Connection::plain_from(&format!("127.0.0.{number}"), nginx.address);
+        Request::new(nginx.address, "GET", "/me/x").send_on(&mut connection).status
+    };
+    let statuses: Vec<u16> = (1..30).map(status_from).collect();
+    assert_eq!(statuses.iter().copied().collect::<BTreeSet<u16>>(), BTreeSet::from([200, 401]));
+    assert_eq!((1..30).map(status_from).collect::<Vec<_>>(), statuses);
+    let passed = statuses.iter().filter(|status| **status == 200).count();
+    assert_eq!(backend.requests().len(), 2 * passed);
+    assert!(backend.requests().iter().all(|seen| seen.header("X-Customer-Id").is_none()));
 }
 
 #[test]
