@@ -35,6 +35,7 @@ use wicketgate::gateway::forward::headers::{Passage, prepare_request};
 use wicketgate::gateway::host::Host;
 use wicketgate::json_body::{Document, Pointer};
 use wicketgate::policy::path;
+use wicketgate::policy::route::enforcement::Enforcement;
 use wicketgate::policy::route::{Placement, Route};
 use wicketgate::policy::table::{LetterCase, Table};
 use wicketgate::secret::Secret;
@@ -360,7 +361,7 @@ fn route() -> Route {
         matchers: None,
         networks: None,
         requirements: Requirements::default(),
-        enforce: true,
+        enforcement: Enforcement::Always,
         placement: Some(Placement::Header(http::HeaderName::from_static("x-customer-id"))),
         send_subject: false,
         backend: Arc::new(backend()),

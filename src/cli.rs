@@ -30,12 +30,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::version;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// The mark of the byte order, with which some programs begin a text: no part of what stands on standard input.
 const MARK: &str = "\u{feff}";
 
-/// Exit codes: 0 good, 1 something is wrong, 2 the command was not understood.
+/// Exit codes, in `--help` of each command that has no others.
+const EXIT_CODES: &str = "Exit code: 0 done; 1 not done, standard error says why; 2 the command was not understood.";
+
 #[derive(Debug, Parser)]
 #[command(name = "wicketgate", version = version::FULL, about, arg_required_else_help = true)]
 struct Cli {
@@ -120,7 +122,10 @@ struct ConfigFile {
 
 /// Runs the command of this process's arguments; its exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::from_arg_matches(&command().get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     let outcome = match cli.command {
         Command::Run(what) => run::run(&what),
         Command::Check(what) => check::check(&what),
@@ -145,6 +150,20 @@ pub fn main() -> ExitCode {
         Command::Completions(what) => return exit(completions::completions(&what)),
     };
     exit(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+/// All commands; the `--help` of each tells its exit codes.
+fn command() -> clap::Command {
+    fn telling_codes(command: clap::Command) -> clap::Command {
+        let command = command.mut_subcommands(telling_codes);
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        if help.contains("Exit code") {
+            return command;
+        }
+        let paragraphs: Vec<&str> = [&help, EXIT_CODES].into_iter().filter(|text| !text.is_empty()).collect();
+        command.after_help(paragraphs.join("\n\n"))
+    }
+    telling_codes(Cli::command())
 }
 
 /// The exit code of a command; what went wrong is said.
@@ -177,4 +196,31 @@ fn say(text: &str) -> anyhow::Result<()> {
 
 fn schema() -> anyhow::Result<()> {
     say(&serde_json::to_string_pretty(&crate::config::schema())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each command that does something, by its whole name.
+    fn leaves(command: &clap::Command, before: &str) -> Vec<(String, String)> {
+        let name = format!("{before} {}", command.get_name());
+        let within: Vec<_> = command.get_subcommands().flat_map(|inner| leaves(inner, &name)).collect();
+        if !within.is_empty() {
+            return within;
+        }
+        vec![(name, command.get_after_help().map(ToString::to_string).unwrap_or_default())]
+    }
+
+    #[test]
+    fn every_command_is_sound_and_its_help_has_an_example_of_it_and_its_exit_codes() {
+        command().debug_assert();
+        let leaves = leaves(&command(), "");
+        assert!(leaves.len() > 30, "{}", leaves.len());
+        for (name, help) in leaves {
+            let name = name.trim_start();
+            assert!(help.contains("Example") && help.contains(name), "no example of `{name}`: {help}");
+            assert!(help.contains("Exit code"), "no exit codes of `{name}`: {help}");
+        }
+    }
 }

@@ -22,8 +22,10 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate attempts list\n  \
 #[derive(Debug, Subcommand)]
 pub(super) enum AttemptsCommand {
     /// List counted failures: by name within a network, and by network.
+    #[command(after_help = "Examples:\n  wicketgate attempts list\n  wicketgate attempts list --login alice")]
     List(AttemptsList),
     /// Clear the failures of a name and end its lockout.
+    #[command(after_help = "Example:\n  wicketgate attempts clear login alice --from 192.0.2.7")]
     Clear(Clear),
 }
 

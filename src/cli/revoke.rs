@@ -22,19 +22,26 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate revoke customer t1-…
 pub(super) enum Revoke {
     /// Revoke one token: its `jti`, or `-` to read the JWT from standard input. A refresh token, the value of a session
     /// cookie, or a JWT that has expired or whose account is not in force, ends its whole login.
+    #[command(after_help = "Examples:\n  \
+                      wicketgate revoke token - < token.txt\n  wicketgate revoke token --issuer https://login.example.com JTI")]
     Token(RevokeToken),
     /// End one login with its session, JWTs and refresh tokens, by its id in `wicketgate sessions list` or the `sid` of its
     /// JWTs.
+    #[command(after_help = "Example:\n  wicketgate revoke login 1f0a9c3be2d47788")]
     Login(RevokeName),
     /// Revoke all present sessions and tokens of a customer, by identifier; also by that of a backend with `pairwise`, where
     /// it can be traced.
+    #[command(after_help = "Example:\n  wicketgate revoke customer t1-…")]
     Customer(RevokeName),
     /// Revoke all present access tokens of a client, and for 400 days its secrets on routes whose `client_from` takes them.
     /// It can still get new access tokens: to shut it out, remove it or its secrets from the configuration.
+    #[command(after_help = "Example:\n  wicketgate revoke client asapp")]
     Client(RevokeName),
     /// Revoke the present keys of an API key id, for ever.
+    #[command(after_help = "Example:\n  wicketgate revoke api-key asapp-prod")]
     ApiKey(RevokeName),
     /// List the revocations in force.
+    #[command(after_help = "Example:\n  wicketgate revoke list")]
     List(ConfigFile),
 }
 

@@ -34,14 +34,19 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate rotate signing-key\n  
 pub(super) enum Rotate {
     /// Add a key to `issuer.signing_keys`. It signs after `issuer.publish_delay`; the previous one verifies until the last
     /// token that it signed has expired.
+    #[command(after_help = "Example:\n  wicketgate rotate signing-key --algorithm es256")]
     SigningKey(Signing),
     /// Add a key to the file of `login.cookie.keys`.
+    #[command(after_help = "Example:\n  wicketgate rotate cookie-key --overlap 8h")]
     CookieKey(CookieFile),
     /// Add a key under the same id.
+    #[command(after_help = "Example:\n  wicketgate rotate api-key asapp-prod --overlap 7d")]
     ApiKey(NamedKey),
     /// Add a secret of the same client.
+    #[command(after_help = "Example:\n  wicketgate rotate client-secret asapp --overlap 7d")]
     ClientSecret(NamedKey),
     /// Add a key to derive identifiers with: all identifiers change, and backends get the old ones too during the overlap.
+    #[command(after_help = "Example:\n  wicketgate rotate identifier-key --overlap 90d")]
     IdentifierKey(Overlapping),
 }
 

@@ -17,10 +17,13 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate sessions list --config
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionsCommand {
     /// List the live sessions and the logins with refresh tokens, the last used first.
+    #[command(after_help = "Examples:\n  wicketgate sessions list\n  wicketgate sessions list --customer t1-… --json")]
     List(SessionsList),
     /// Show one login.
+    #[command(after_help = "Example:\n  wicketgate sessions show 1f0a9c3be2d47788")]
     Show(One),
     /// End one login: its session, JWTs and refresh tokens.
+    #[command(after_help = "Example:\n  wicketgate sessions end 1f0a9c3be2d47788")]
     End(One),
 }
 

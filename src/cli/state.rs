@@ -32,14 +32,20 @@ pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate state backup state-202
 #[derive(Debug, Subcommand)]
 pub(super) enum StateCommand {
     /// Back up the state to a file, while the gateway runs or not.
+    #[command(after_help = "Example:\n  wicketgate state backup state-2026-11-27.backup")]
     Backup(Backup),
     /// Replace the state of a stopped gateway by a backup. Customers log in again, and clients get new tokens; the previous
     /// state is kept beside it.
+    #[command(after_help = "Example:\n  systemctl stop wicketgate && wicketgate state restore state-2026-11-27.backup")]
     Restore(Restore),
     /// Export the state to a file, also from Redis, for another store.
+    #[command(after_help = "Example:\n  \
+                      wicketgate state export moved.state    with the gateway.yaml of the store that it leaves")]
     Export(Backup),
     /// Import an export into the store of this configuration: into Redis, or into the file of a stopped gateway. Logins stay
     /// valid.
+    #[command(after_help = "Example:\n  \
+                      wicketgate state import moved.state    with the gateway.yaml of the store that it goes to")]
     Import(Import),
 }
 

@@ -295,11 +295,15 @@ impl Gateway {
             if let Some(ask) = context.ask.take() {
                 return Err(Undecided::Pending(ask));
             }
-            let unavailable = looked_up.and_then(|known| known.failed);
+            // A session that could not be asked for is not unknown.
+            let refusal = match (refusal, looked_up.and_then(|known| known.failed)) {
+                (Some(Refusal::Session(_)), Some(unavailable)) => Some(unavailable),
+                (refusal, _) => refusal,
+            };
             if is_stale {
                 caller.disprove();
             }
-            if let Some(refusal) = unavailable.or(is_stale.then_some(Refusal::StateUnavailable)).or(refusal) {
+            if let Some(refusal) = is_stale.then_some(Refusal::StateUnavailable).or(refusal) {
                 enforcement::carry_out(refusal, route, record)?;
             }
             caller

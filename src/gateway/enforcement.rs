@@ -77,8 +77,7 @@ mod tests {
 
     #[test]
     fn the_place_of_a_caller_is_the_same_in_every_process_and_version() {
-        assert_eq!(place(["client", "asapp", ""]), place(["client", "asapp", ""]));
         let places = [["client", "asapp", ""], ["client", "asapp", "t1-x"], ["api_key", "asapp", ""], ["", "", "t1-x"]];
-        assert_eq!(places.map(place), [0, 0, 0, 0]);
+        assert_eq!(places.map(place), [4_081, 3_506, 7_718, 5_526]);
     }
 }

@@ -21,7 +21,7 @@ const MOST_OF_ONE: usize = 1_000;
 
 /// How often, since when and when last.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Seen {
+pub struct Occurrences {
     /// How often.
     pub count: u64,
     /// The first time, in seconds since 1970.
@@ -41,7 +41,7 @@ pub struct ObservedRow {
     pub refusal: Cow<'static, str>,
     /// How often, since when and when last.
     #[serde(flatten)]
-    pub seen: Seen,
+    pub seen: Occurrences,
 }
 
 /// The counts of a route that observes.
@@ -69,7 +69,7 @@ pub struct ObservedCounts {
     /// Who would be refused: by route, the most frequent first.
     pub rows: Vec<ObservedRow>,
     /// What had no place in the rows.
-    pub others: Option<Seen>,
+    pub others: Option<Occurrences>,
 }
 
 /// The counts, as they grow.
@@ -79,10 +79,10 @@ pub struct ObservedRefusals(Mutex<Counting>);
 #[derive(Debug, Default)]
 struct Counting {
     routes: HashMap<Arc<str>, Watched>,
-    callers: HashMap<Option<Arc<str>>, HashMap<(Arc<str>, Cow<'static, str>), Seen>>,
+    callers: HashMap<Option<Arc<str>>, HashMap<(Arc<str>, Cow<'static, str>), Occurrences>>,
     /// Number of rows of all callers.
     rows: usize,
-    others: Option<Seen>,
+    others: Option<Occurrences>,
 }
 
 /// A route that observes.
@@ -93,7 +93,7 @@ struct Watched {
     counted_before: u64,
 }
 
-impl Seen {
+impl Occurrences {
     fn once(now: u64) -> Self {
         Self { count: 1, since: now, last_seen: now }
     }
@@ -144,22 +144,22 @@ impl ObservedRefusals {
         let mut counting = self.locked();
         // Not of a request that was begun under an earlier policy.
         let Some(watched) = counting.routes.get_mut(route) else { return };
-        watched.counts.observed += 1;
+        watched.counts.observed = watched.counts.observed.saturating_add(1);
         watched.counts.last_seen = watched.counts.last_seen.max(Some(now));
-        counting.add(client, (Arc::clone(route), Cow::Borrowed(word)), Seen::once(now));
+        counting.add(client, (Arc::clone(route), Cow::Borrowed(word)), Occurrences::once(now));
     }
 
     /// Counts a request that was refused because its caller is in the share of `enforce`.
     pub fn refused(&self, route: &Arc<str>) {
         if let Some(watched) = self.locked().routes.get_mut(route) {
-            watched.counts.refused += 1;
+            watched.counts.refused = watched.counts.refused.saturating_add(1);
         }
     }
 
     /// All counts. `requests_of` are the requests of a route that this process has counted.
     pub fn counts(&self, requests_of: impl Fn(&Arc<str>) -> u64) -> ObservedCounts {
         let counting = self.locked();
-        let row = |client: &Option<Arc<str>>, key: &(Arc<str>, Cow<'static, str>), seen: Seen| {
+        let row = |client: &Option<Arc<str>>, key: &(Arc<str>, Cow<'static, str>), seen: Occurrences| {
             let (route, refusal) = key.clone();
             ObservedRow { route, client: client.clone(), refusal, seen }
         };
@@ -182,7 +182,8 @@ impl ObservedRefusals {
             ))
         });
         let in_all = |(counts, counted_before): (ObservedRoute, u64)| {
-            let calls = counts.calls + requests_of(&counts.route).saturating_sub(counted_before);
+            let more = requests_of(&counts.route).saturating_sub(counted_before);
+            let calls = counts.calls.saturating_add(more);
             ObservedRoute { calls, ..counts }
         };
         let mut routes: Vec<ObservedRoute> = routes.into_iter().map(in_all).collect();
@@ -229,7 +230,7 @@ impl ObservedRefusals {
 }
 
 impl Counting {
-    fn add(&mut self, client: Option<Arc<str>>, key: (Arc<str>, Cow<'static, str>), seen: Seen) {
+    fn add(&mut self, client: Option<Arc<str>>, key: (Arc<str>, Cow<'static, str>), seen: Occurrences) {
         let is_full = self.rows >= MOST;
         let known = self.callers.get_mut(&client);
         let is_full = is_full || known.as_ref().is_some_and(|of_one| of_one.len() >= MOST_OF_ONE);
@@ -250,10 +251,10 @@ impl Counting {
         for earlier in kept.routes {
             let Some(Watched { counts, .. }) = self.routes.get_mut(&earlier.route) else { continue };
             counts.since = counts.since.min(earlier.since);
-            counts.calls += earlier.calls;
-            counts.observed += earlier.observed;
+            counts.calls = counts.calls.saturating_add(earlier.calls);
+            counts.observed = counts.observed.saturating_add(earlier.observed);
             counts.last_seen = counts.last_seen.max(earlier.last_seen);
-            counts.refused += earlier.refused;
+            counts.refused = counts.refused.saturating_add(earlier.refused);
         }
         for ObservedRow { route, client, refusal, seen } in kept.rows {
             if self.routes.contains_key(&route) {
@@ -266,5 +267,75 @@ impl Counting {
                 others => *others = Some(seen),
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn known(client: &str) -> Attribution {
+        Attribution { client: Some(client.into()), ..Attribution::default() }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn neither_all_callers_nor_one_make_rows_without_end_and_what_has_no_place_is_counted() {
+        let observed = ObservedRefusals::default();
+        let routes: Vec<Arc<str>> = (0..2 * MOST_OF_ONE).map(|number| format!("route-{number}").into()).collect();
+        observed.watch(routes.iter().map(|route| (route, 0)), 1);
+        for route in &routes {
+            observed.note(route, &known("greedy"), "scope", at(5));
+        }
+        let counts = observed.counts(|_| 0);
+        assert_eq!((counts.rows.len(), counts.others.unwrap().count), (MOST_OF_ONE, MOST_OF_ONE as u64));
+        for number in 0..2 * MOST {
+            observed.note(&routes[0], &known(&format!("client-{number}")), "scope", at(7));
+        }
+        let counts = observed.counts(|_| 0);
+        let others = counts.others.unwrap();
+        assert_eq!((counts.rows.len(), others.since, others.last_seen), (MOST, 5, 7));
+        let all: u64 = counts.rows.iter().map(|row| row.seen.count).sum();
+        assert_eq!(all + others.count, (2 * MOST_OF_ONE + 2 * MOST) as u64);
+        let first = counts.routes.iter().find(|route| *route.route == *"route-0").unwrap();
+        assert_eq!(first.observed, 1 + 2 * MOST as u64, "the line of a route misses nothing");
+    }
+
+    #[test]
+    fn what_an_earlier_run_has_written_goes_on_and_a_broken_file_does_not_stop_the_start() {
+        let directory = std::env::temp_dir().join(format!("wicketgate-observed-{}", std::process::id()));
+        let file = directory.join("observed-refusals.json");
+        let [kept, gone]: [Arc<str>; 2] = ["kept".into(), "gone".into()];
+        let first = ObservedRefusals::default();
+        first.watch([(&kept, 3), (&gone, 0)].into_iter(), 10);
+        first.note(&kept, &known("asapp"), "scope", at(20));
+        first.note(&gone, &Attribution::default(), "no_credential", at(20));
+        first.refused(&kept);
+        first.write(&file, |_| 10);
+        let second = ObservedRefusals::default();
+        second.watch([(&kept, 0)].into_iter(), 100);
+        second.read(&file);
+        second.note(&kept, &known("asapp"), "scope", at(120));
+        let counts = second.counts(|_| 5);
+        let [route, row] = [serde_json::to_value(&counts.routes).unwrap(), serde_json::to_value(&counts.rows).unwrap()];
+        let route_said = serde_json::json!([
+            {"route": "kept", "since": 10, "calls": 12, "observed": 2, "last_seen": 120, "refused": 1}
+        ]);
+        let row_said = serde_json::json!([
+            {"route": "kept", "client": "asapp", "refusal": "scope", "count": 2, "since": 20, "last_seen": 120}
+        ]);
+        assert_eq!((route, row), (route_said, row_said));
+        std::fs::write(&file, "{\"routes\": [").unwrap();
+        second.read(&file);
+        assert_eq!(second.counts(|_| 5).routes[0].calls, 12);
+        second.watch(std::iter::empty(), 200);
+        second.write(&file, |_| 5);
+        assert!(!file.exists(), "nothing observes any more");
+        std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -9,6 +9,7 @@ mod customer_rules;
 mod handover;
 mod key_versions;
 pub mod logins;
+mod observed;
 mod refusals;
 pub mod revocations;
 pub mod socket_file;
@@ -152,6 +153,7 @@ async fn answer(
         (&Method::GET, ["refusals"]) => refusals::latest(shared, query),
         (&Method::GET, ["refusals", id]) => refusals::find(shared, id),
         (&Method::POST, ["explain"]) => refusals::explain(shared, read_long(body).await?).await,
+        (&Method::GET, ["readiness"]) => Ok(observed::readiness(shared)),
         (&Method::POST, ["reload"]) => {
             ask_process(wishes, Wish::Reload).await?;
             Ok(json!({ "reloaded": true }))
@@ -159,7 +161,7 @@ async fn answer(
         (&Method::GET, ["reload"]) => Ok(json!({ "needs_restart": ask_process(wishes, Wish::Compare).await? })),
         _ => {
             let known = "/sessions /sessions/ID /revocations /attempts /state/records /keys /refusals /refusals/ID /explain \
-                         /process /reload /handover";
+                         /readiness /process /reload /handover";
             Err(Fault(StatusCode::NOT_FOUND, known.to_owned()))
         }
     }
