@@ -108,3 +108,6 @@ pub(super) fn ends_connection(refusal: Refusal, connection: &Connection) -> bool
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod documentation;
