@@ -110,7 +110,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         R::ClientToken(TokenFault::NoKeys),
         "The keys of the issuer of a system token are unavailable.",
-        "Make the issuer's keys reachable: `trusted_issuers[].jwks.url`. `wicketgate_issuer_fetches_total` has the \
+        "Make the issuer's keys reachable: `trusted_issuers[].jwks`. `wicketgate_issuer_fetches_total` has the \
          reason, the log the address.",
         "A system token while the address of the issuer's keys does not answer.",
     ),
