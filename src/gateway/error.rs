@@ -380,19 +380,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documentation_has_every_refusal_with_its_status_and_code() {
-        let text = include_str!("../../docs/operations.md");
-        for refusal in Refusal::ALL.iter().copied() {
-            let word = refusal.as_str();
-            let row = row(refusal);
-            let begin = format!("| `{word}` | {} |", row.status.as_u16());
-            let line = text.lines().find(|line| line.starts_with(&begin));
-            let line = line.unwrap_or_else(|| panic!("docs/operations.md has no row that begins with {begin}"));
-            assert!(line.contains(row.code), "{line}: {}", row.code);
-        }
-    }
-
-    #[test]
     fn every_code_begins_with_its_status() {
         for &refusal in Refusal::ALL {
             let Row { status, code, message } = row(refusal);

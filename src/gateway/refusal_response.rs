@@ -109,3 +109,6 @@ pub(super) fn ends_connection(refusal: Refusal, connection: &Connection) -> bool
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod documentation;

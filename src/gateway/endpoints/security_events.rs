@@ -66,16 +66,20 @@ fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
     values.next().is_none().then(|| first.as_bytes())
 }
 
-/// A refusal in the form of RFC 8935 section 2.3.
-pub(crate) fn error_response(refused: &Refused) -> Answer {
-    let row = refused.row();
-    let word = match refused.refusal {
+/// The `err` of a refusal (RFC 8935 section 2.4).
+pub(crate) fn error_word(refusal: Refusal) -> &'static str {
+    match refusal {
         Refusal::SecurityEvent(TokenFault::Issuer) => "invalid_issuer",
         Refusal::SecurityEvent(TokenFault::Audience) => "invalid_audience",
         Refusal::SecurityEvent(TokenFault::UnknownClient) => "authentication_failed",
         Refusal::SecurityEvent(TokenFault::UnknownKey | TokenFault::Signature | TokenFault::Algorithm) => "invalid_key",
         _ => "invalid_request",
-    };
+    }
+}
+
+/// A refusal in the form of RFC 8935 section 2.3.
+pub(crate) fn error_response(refused: &Refused) -> Answer {
+    let (row, word) = (refused.row(), error_word(refused.refusal));
     let mut response = json_response(format!(r#"{{"err":"{word}","description":"{}"}}"#, row.message));
     *response.status_mut() = row.status;
     let headers = response.headers_mut();

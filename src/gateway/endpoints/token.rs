@@ -185,15 +185,13 @@ fn word_of_customer_token(fault: TokenFault, refused: &Refused) -> &'static str 
     if is_assertion || fault == TokenFault::Binding { "invalid_grant" } else { "invalid_request" }
 }
 
-/// A refusal in the form of RFC 6749 section 5.2.
-pub(crate) fn error_response(refused: &Refused) -> Response<ResponseBody> {
-    let row = refused.row();
-    let (status, word) = match refused.refusal {
+/// The status of a refusal at the OAuth endpoints, and its `error`.
+pub(crate) fn status_and_error(refused: &Refused) -> (StatusCode, &'static str) {
+    let status = refused.row().status;
+    match refused.refusal {
         Refusal::OtherCertificate | Refusal::ClientCertificate => (StatusCode::UNAUTHORIZED, "invalid_client"),
         Refusal::Dpop(_) => (StatusCode::BAD_REQUEST, "invalid_dpop_proof"),
-        _ if row.status.is_server_error() || row.status == StatusCode::TOO_MANY_REQUESTS => {
-            (row.status, "temporarily_unavailable")
-        }
+        _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => (status, "temporarily_unavailable"),
         Refusal::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         Refusal::CustomerToken(fault) => (StatusCode::BAD_REQUEST, word_of_customer_token(fault, refused)),
         Refusal::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
@@ -205,9 +203,14 @@ pub(crate) fn error_response(refused: &Refused) -> Response<ResponseBody> {
         | Refusal::AuthorizationCodeReused
         | Refusal::CodeVerifier => (StatusCode::BAD_REQUEST, "invalid_grant"),
         Refusal::ContentType => (StatusCode::BAD_REQUEST, "invalid_request"),
-        _ if row.status == StatusCode::UNAUTHORIZED => (row.status, "invalid_client"),
-        _ => (row.status, "invalid_request"),
-    };
+        _ if status == StatusCode::UNAUTHORIZED => (status, "invalid_client"),
+        _ => (status, "invalid_request"),
+    }
+}
+
+/// A refusal in the form of RFC 6749 section 5.2.
+pub(crate) fn error_response(refused: &Refused) -> Response<ResponseBody> {
+    let (row, (status, word)) = (refused.row(), status_and_error(refused));
     let message = match refused.refusal {
         // Why a client is not the one that it says must not tell which clients there are.
         Refusal::OtherCertificate | Refusal::ClientCertificate => error::row(Refusal::UnknownClient).message,

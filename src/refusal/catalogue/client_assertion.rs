@@ -96,7 +96,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         R::ClientAssertion(TokenFault::NoKeys),
         "The client's keys are unavailable.",
-        "Make the client's keys reachable: `clients[].jwks_url`. `wicketgate_issuer_fetches_total` has the reason, \
+        "Make the client's keys reachable: `clients[].jwks`. `wicketgate_issuer_fetches_total` has the reason, \
          the log the address.",
         "An assertion while the address of the client's keys does not answer.",
     ),

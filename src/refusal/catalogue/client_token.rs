@@ -58,13 +58,13 @@ pub(super) const ROWS: &[Row] = &[
     row(
         R::ClientToken(TokenFault::UnknownKey),
         "The `kid` of the client's access token is not a key of this issuer.",
-        "Keep an old key in `issuer.keys` until its tokens have expired; otherwise the client requests a new token.",
+        "Keep an old key in `issuer.signing_keys` until its tokens have expired; otherwise the client requests a new token.",
         "A token that was signed before the key was removed.",
     ),
     row(
         R::ClientToken(TokenFault::Signature),
         "The signature of the client's access token is invalid.",
-        "Keep the key under its `kid` in `issuer.keys` until its tokens have expired. Otherwise an attack.",
+        "Keep the key under its `kid` in `issuer.signing_keys` until its tokens have expired. Otherwise an attack.",
         "A token of which one claim was changed after it was signed.",
     ),
     row(
@@ -110,7 +110,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         R::ClientToken(TokenFault::NoKeys),
         "The keys of the issuer of a system token are unavailable.",
-        "Make the issuer's keys reachable: `trusted_issuers[].jwks_url`. `wicketgate_issuer_fetches_total` has the \
+        "Make the issuer's keys reachable: `trusted_issuers[].jwks`. `wicketgate_issuer_fetches_total` has the \
          reason, the log the address.",
         "A system token while the address of the issuer's keys does not answer.",
     ),

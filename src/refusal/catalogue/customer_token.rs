@@ -130,7 +130,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         R::CustomerToken(TokenFault::NoKeys),
         "The issuer's keys are unavailable.",
-        "Make the issuer's keys reachable: `trusted_issuers[].jwks_url`. `wicketgate_issuer_fetches_total` has the \
+        "Make the issuer's keys reachable: `trusted_issuers[].jwks`. `wicketgate_issuer_fetches_total` has the \
          reason, the log the address.",
         "A token while the address of the issuer's keys does not answer.",
     ),

@@ -197,9 +197,9 @@ pub(super) const ROWS: &[Row] = &[
     row(
         R::NeedsBody,
         "A proxy asks for a decision that depends on the request body, or would change it or the target.",
-        "Let this route's requests go through the gateway: with `customer_token_sources`, `identifier.body`, `form`, \
+        "Let this route's requests go through the gateway: with `customer_token_sources`, `routes[].identifier.body`, `form`, \
          `query` or `path` it does not support forward auth.",
-        "A question by `auth_request` about a route with `identifier.body`.",
+        "A question by `auth_request` about a route with `routes[].identifier.body`.",
     ),
     row(
         R::RateLimited,

@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         R::AuthorizationRequest,
         "Login page: no client has this `client_id` and `redirect_uri` (the customer sees a page, and is sent \
-         nowhere), or another parameter is wrong (the client is told, with 303).",
+         nowhere), or another parameter is wrong (the client is told, with 303 and the `error` of RFC 6749 section 4.1.2.1).",
         "`clients[].redirect_uris` has the `redirect_uri` byte for byte; the client sends \
          `code_challenge_method=S256`.",
         "`redirect_uri=https://app.example.com/` where `redirect_uris` has it without the last slash.",

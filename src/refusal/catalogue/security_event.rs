@@ -99,7 +99,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         R::SecurityEvent(TokenFault::NoKeys),
         "The issuer's keys are unavailable, so nobody knows.",
-        "Make the issuer's keys reachable: `trusted_issuers[].jwks_url`. The issuer tries again, or not. \
+        "Make the issuer's keys reachable: `trusted_issuers[].jwks`. The issuer tries again, or not. \
          `wicketgate_issuer_fetches_total` has the reason, the log the address.",
         "A logout token while the address of the issuer's keys does not answer.",
     ),

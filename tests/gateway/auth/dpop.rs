@@ -9,7 +9,7 @@ const ISSUER: &str = "https://login.example.com";
 /// What a proof says, before a test changes it.
 pub(crate) struct Proof<'a> {
     key: &'a TokenKey,
-    header: Value,
+    pub(crate) header: Value,
     pub(crate) claims: Value,
 }
 
