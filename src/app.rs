@@ -3,13 +3,14 @@
 mod admin_sockets;
 mod housekeeping;
 mod listen_sockets;
+mod notes;
 pub mod startup_check;
 mod state_owner;
 mod workers;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -40,11 +41,9 @@ use crate::state::{State, StateSettings};
 use crate::systemd::{Pulse, ServiceManager};
 use admin_sockets::AdminSockets;
 use listen_sockets::Places;
+use notes::Notes;
 use state_owner::StateOwner;
 use workers::{Equipment, Workers};
-
-/// The name of the file, beside the state, that says when keys were last used.
-const LAST_USES: &str = "last-uses.json";
 
 /// Time that requests already in their checks get to finish their writes, before the state is handed over.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -78,8 +77,8 @@ pub struct App {
     owner: StateOwner,
     /// The process that takes over.
     successor: Mutex<Option<Successor>>,
-    /// The file of the last uses of keys.
-    noted: PathBuf,
+    /// What outlives the process beside the state.
+    notes: Notes,
     wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
     log: Option<AccessLogWriter>,
     control: Runtime,
@@ -150,10 +149,11 @@ impl App {
         }
         // A socket in the file system is made last: nothing is left of a start that fails.
         let operators = places.operators(&plan.config, &socket)?;
-        let noted = plan.config.data_directory().join(LAST_USES);
-        lasting.uses.read(&noted);
+        let notes = Notes::at(&plan.config.data_directory());
+        notes.read_uses(&lasting);
         let shared =
             Arc::new(Shared::new(plan.policy, lasting, Arc::clone(&metrics), PasswordHashing::default(), state));
+        notes.read_observed(&shared);
         let log = access_log(raw.log.access, &metrics)?;
         let (phase, watched) = watch::channel(Phase::Waiting);
         let (departures, departed) = mpsc::unbounded_channel();
@@ -166,7 +166,7 @@ impl App {
         let admin_address = admin.local_addr()?;
         let sockets = AdminSockets { tcp: admin, unix: operators };
         let wishes = sockets.serve(&control, &owner.owner, &shared, watched)?;
-        housekeeping::start(&control, &shared, noted.clone(), owner.clone());
+        housekeeping::start(&control, &shared, notes.clone(), owner.clone());
         Ok(Self {
             reloader: Reloader::new(raw, file.to_owned(), shared, listeners, plan.config.files_read()),
             addresses: places.addresses,
@@ -179,7 +179,7 @@ impl App {
             departures: departed,
             owner,
             successor: Mutex::default(),
-            noted,
+            notes,
             log: equipment.log,
             wishes: wishes.into(),
             control,
@@ -233,7 +233,7 @@ impl App {
         tokio::time::sleep(SETTLE).await;
         self.shared().is_quiet(QUIET).await;
         let release = self.shared().state.release();
-        self.shared().lasting.uses.write(&self.noted);
+        self.notes.write(self.shared());
         let id = match successor.given().await {
             Ok(id) => id,
             Err(fault) => {
@@ -305,7 +305,7 @@ impl App {
         if let Some(departing) = departing {
             let _ = self.control.block_on(departing);
         } else {
-            self.reloader.shared().lasting.uses.write(&self.noted);
+            self.notes.write(self.reloader.shared());
             self.socket.remove();
             self.owner.forget();
         }

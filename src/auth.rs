@@ -185,13 +185,18 @@ impl Authenticator {
                 Err(refusal) => refuse(refusal)?,
             }
         }
-        if let Some(access) = &access {
+        if let Some(found) = &access {
             // Where the rest shows that somebody else has it, it is known whose it is.
-            caller.client = Some(Arc::clone(&access.client));
-            if key_client.as_ref().is_some_and(|client| *client != access.client) {
+            caller.client = Some(Arc::clone(&found.client));
+            if key_client.as_ref().is_some_and(|client| *client != found.client) {
                 refuse(Refusal::ApiKey(ApiKeyFault::Client))?;
+                (context.known.api_key, key_client) = (caller.api_key.take(), None);
             }
-            possesses(access, is_by_secret, authorization, requirements, context, refuse)?;
+            if let Err(refusal) = possesses(found, is_by_secret, authorization, requirements, context) {
+                refuse(refusal)?;
+                context.known.client = caller.client.take();
+                access = None;
+            }
         }
         if requirements.customer {
             let client = ProvedClient {
@@ -338,18 +343,17 @@ fn possesses(
     authorization: Option<&HeaderValue>,
     requirements: &Requirements,
     context: &AuthContext<'_>,
-    refuse: &mut dyn FnMut(Refusal) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
     if is_by_secret && requirements.proof == DpopRequirement::Required {
-        refuse(Refusal::Dpop(DpopFault::Unbound))?;
+        return Err(Refusal::Dpop(DpopFault::Unbound));
     }
     if access.binding.is_some() || (requirements.proof != DpopRequirement::None && !is_by_secret) {
-        is_held(access, authorization, requirements, context).or_else(&mut *refuse)?;
+        is_held(access, authorization, requirements, context)?;
     }
     if let Some(name) = &access.certificate
         && !context.certificate.is_some_and(|certificate| name.fits(certificate))
     {
-        refuse(Refusal::OtherCertificate)?;
+        return Err(Refusal::OtherCertificate);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! it makes sense together. What can only be known by reading other files (keys, certificates, accounts) is
 //! found out when the policy is built; its problems are shown in the same way, through [`Config::problem`].
 
+pub mod percentage;
 pub mod raw;
 pub(super) mod renamed;
 pub mod scalar;

@@ -10,6 +10,7 @@ pub mod connection;
 mod cors;
 mod direct_response;
 pub mod endpoints;
+mod enforcement;
 mod entry;
 pub(crate) mod error;
 mod exchange;
@@ -94,7 +95,9 @@ impl Gateway {
         let telemetry = Rc::new(Telemetry {
             worker_metrics: shared.metrics.worker(),
             log: AccessLog::new(log),
+            shapes: shared.shapes.worker(),
             refusals: Arc::clone(&shared.refusals),
+            observed: Arc::clone(&shared.observed),
         });
         let current =
             Current { generation: shared.lasting.generation.load(Ordering::Acquire), policy: shared.policy() };

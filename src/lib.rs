@@ -82,6 +82,7 @@
 //! | 5 | `request` | request head and target, read strictly: Host, path, content type, `X-Request-Id` |
 //! | 4 | `cors` | preflights and CORS headers |
 //! | 4 | `redirect` | redirect from http to https |
+//! | 3 | `enforcement` | whose refusals are carried out on a route in `mode: observe` |
 //! | 3 | `response` | response bodies, event streams, trailers, framing |
 //! | 2 | `observe` | access log and counts of requests |
 //! | 1 | `connection` | client connection: HTTP/1.1 framing, idle and head timeouts, client address (X-Forwarded-For, trusted proxies), listener settings, drain |
@@ -234,7 +235,7 @@
 //! | 0 | `error_template` | placeholders in error bodies |
 //! | 0 | `files` | files and environment variables |
 //! | 0 | `renamed` | earlier names of keys and words |
-//! | 0 | `scalar` | durations, sizes, rates |
+//! | 0 | `scalar`, `percentage` | durations, sizes, rates; shares |
 //!
 //! # The walk of a request
 //!

@@ -64,6 +64,15 @@ impl Metrics {
         worker_metrics
     }
 
+    /// Requests of this route so far.
+    pub fn requests_of(&self, route: &Arc<str>) -> u64 {
+        let workers = locked(&self.workers);
+        workers
+            .iter()
+            .map(|worker| locked(&worker.counted).durations.get(route).map_or(0, |durations| durations.count))
+            .sum()
+    }
+
     /// Sets the names of routes and backends. Series of earlier names stay until [`Metrics::forget`].
     pub fn names<'a>(
         &self,

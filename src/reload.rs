@@ -1,5 +1,6 @@
 //! Reload: a new configuration is built whole beside the old one, then swapped; on any error nothing changes.
 
+pub mod preview;
 mod watched_files;
 
 use std::collections::HashSet;

@@ -1,11 +1,11 @@
 //! Periodic work of the process: memory, counters, ended sessions, the last uses of keys.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
+use super::notes::Notes;
 use super::state_owner::StateOwner;
 use super::unix_seconds;
 use crate::gateway::Shared;
@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// Starts it on `control`.
-pub(super) fn start(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf, owner: StateOwner) {
+pub(super) fn start(control: &Runtime, shared: &Arc<Shared>, notes: Notes, owner: StateOwner) {
     let counting = Arc::clone(shared);
     control.spawn(async move {
         loop {
@@ -39,12 +39,12 @@ pub(super) fn start(control: &Runtime, shared: &Arc<Shared>, noted: PathBuf, own
     control.spawn(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
-            let (sweeping, noted, owner) = (Arc::clone(&shared), noted.clone(), owner.clone());
+            let (sweeping, notes, owner) = (Arc::clone(&shared), notes.clone(), owner.clone());
             // Of many keys, or on a disk that hangs, this takes long.
             let swept = tokio::task::spawn_blocking(move || {
                 sweeping.lasting.forget_gone();
                 sweeping.forget_idle_limits();
-                sweeping.lasting.uses.write(&noted);
+                notes.write(&sweeping);
                 if !sweeping.state.is_given() {
                     owner.keep();
                 }

@@ -43,6 +43,12 @@ impl Caller {
         }
     }
 
+    /// Forgets who calls. For what is found out after the check of the credentials, and takes the proof away; a route that
+    /// observes forwards the call all the same, as that of nobody.
+    pub fn disprove(&mut self) {
+        *self = Self::nobody();
+    }
+
     /// The attribution: owners of credentials that were accepted, and of those that are authentic at least.
     pub(super) fn known(&self, context: &mut AuthContext<'_>) -> Attribution {
         let mut known = std::mem::take(&mut context.known);

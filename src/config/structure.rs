@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use serde_json::{Map, Value as Json, json};
 
 use super::diagnostic::{Mark, Problems, SharedSource, closest, is_secret, listed, shown};
+use super::percentage::Percentage;
 use super::raw::StatusMatch;
 use super::renamed;
 use super::scalar::{Duration, Network, Rate, Size, SocketAddress};
@@ -263,6 +264,7 @@ impl Walk<'_> {
             Some(Duration::FORMAT) => ("a length of time", text.parse::<Duration>().err()),
             Some(Size::FORMAT) => ("a size", text.parse::<Size>().err()),
             Some(Rate::FORMAT) => ("a rate", text.parse::<Rate>().err()),
+            Some(Percentage::FORMAT) => ("a percentage", text.parse::<Percentage>().err()),
             Some(Network::FORMAT) => ("a network", network.and_then(Result::err)),
             Some(SocketAddress::FORMAT) => (
                 "an address",

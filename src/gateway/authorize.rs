@@ -11,7 +11,7 @@ use super::observe::record::Record;
 use super::rate_limit::apply::RateLimitHeaders;
 use super::rate_limit::keys::network;
 use super::request::call::Call;
-use super::{Gateway, identifier, unix_seconds};
+use super::{Gateway, enforcement, identifier, unix_seconds};
 use crate::auth::attribution::Attribution;
 use crate::auth::dpop::Proof;
 use crate::auth::token_cache::VerifiedTokens;
@@ -36,7 +36,7 @@ impl From<Refusal> for Undecided {
 #[derive(Default)]
 struct LookedUp {
     learned: LookupResult,
-    /// [`Refusal::StateUnavailable`] where the store was away and the route only observes.
+    /// [`Refusal::StateUnavailable`] where the store was away, on a route that observes.
     failed: Option<Refusal>,
     /// The time that a client must wait before it tries its secret again, in seconds.
     retry_after: Option<u64>,
@@ -68,19 +68,21 @@ impl Gateway {
         let asks_for_proof = route.requirements.proof != DpopRequirement::None;
         let proof = if asks_for_proof { dpop::proof(call, unix_seconds(SystemTime::now())) } else { None };
         let admitted = self.admit(route, call, proof.as_ref(), record).await;
-        let caller = admitted.map_err(|refused| match refused.refusal {
+        let mut caller = admitted.map_err(|refused| match refused.refusal {
             Refusal::Scope => Refused::of_scopes(&route.requirements.scopes),
             _ => refused.challenged_by(route.requirements.client_sources.as_deref(), &call.parts.headers),
         })?;
         if let Some(Ok(proof)) = &proof {
             let owner = dpop::owner_of(&caller, call);
-            match Box::pin(self.use_proof(proof, &owner, call, unix_seconds(record.time))).await {
-                Err(refusal) if route.enforce => return Err(refusal.into()),
-                Err(refusal) => drop(record.observed.get_or_insert(refusal)),
-                Ok(()) => {}
+            if let Err(refusal) = Box::pin(self.use_proof(proof, &owner, call, unix_seconds(record.time))).await {
+                enforcement::carry_out(refusal, route, record)?;
+                caller.disprove();
             }
         }
-        comes_from_own_site(route, &caller, call, opens_websocket, record)?;
+        if !comes_from_own_site(route, &caller, call, opens_websocket) {
+            enforcement::carry_out(Refusal::CrossSite, route, record)?;
+            caller.disprove();
+        }
         identifier::matches_named_customer(route, &caller, call, record)?;
         call.is_within(limit)?;
         call.has_type_for(route)?;
@@ -98,8 +100,7 @@ impl Gateway {
     ) -> Result<Caller, Refused> {
         let mut looked_up: Option<Box<LookedUp>> = None;
         let decided = loop {
-            let learned = looked_up.as_ref().map(|known| known.learned.clone()).unwrap_or_default();
-            match self.check(route, call, proof, learned, record) {
+            match self.check(route, call, proof, looked_up.as_deref(), record) {
                 // Rare: this process has not seen the session lately, or a key.
                 Err(Undecided::Pending(ask)) => {
                     Box::pin(self.look_up(ask, (route, call), record, looked_up.get_or_insert_default())).await?;
@@ -109,14 +110,13 @@ impl Gateway {
             }
         };
         let Some(looked_up) = looked_up else { return decided.map_err(Refused::from) };
-        record.observed = looked_up.failed.or(record.observed);
         decided.map_err(|refusal| Refused { retry_after: looked_up.retry_after, ..refusal.into() })
     }
 
     /// Asks the issuer for its keys or about a token, or the store for a session, or proves a client by its secret.
     ///
     /// # Errors
-    /// [`Refusal::StateUnavailable`] where the store is away, unless the route only observes.
+    /// [`Refusal::StateUnavailable`] where the store is away, unless the route observes: then it is noted.
     async fn look_up(
         &self,
         ask: PendingLookup,
@@ -149,7 +149,7 @@ impl Gateway {
             PendingLookup::Store(digest) => {
                 let told = self.shared.state.fetch(&digest).await;
                 into.failed = told.as_ref().err().map(|_| Refusal::StateUnavailable);
-                if let Some(refusal) = into.failed.filter(|_| route.enforce) {
+                if let Some(refusal) = into.failed.filter(|_| route.enforcement.is_always()) {
                     return Err(refusal);
                 }
                 into.learned.session = Some((digest, told.unwrap_or_default()));
@@ -164,14 +164,14 @@ impl Gateway {
         route: &Route,
         call: &Call<'_>,
         proof: Option<&Result<Proof, DpopFault>>,
-        learned: LookupResult,
+        looked_up: Option<&LookedUp>,
         record: &mut Record,
     ) -> Result<Caller, Undecided> {
         let requirements = &route.requirements;
-        if self.shared.state.is_stale()
-            && (requirements.client || requirements.customer || requirements.api_key)
-            && route.enforce
-        {
+        // What was revoked meanwhile is not known here.
+        let is_stale =
+            self.shared.state.is_stale() && (requirements.client || requirements.customer || requirements.api_key);
+        if is_stale && route.enforcement.is_always() {
             return Err(Refusal::StateUnavailable.into());
         }
         let mut verified = self.verified.borrow_mut();
@@ -194,22 +194,29 @@ impl Gateway {
             verified,
             state: &self.shared.state,
             ask: None,
-            learned,
+            learned: looked_up.map(|known| known.learned.clone()).unwrap_or_default(),
             known: Attribution::default(),
         };
         let (auth, headers, body) = (&call.policy.auth, &call.parts.headers, call.body.bytes().map(|body| &body[..]));
-        let caller = if route.enforce {
+        let caller = if route.enforcement.is_always() {
             let admitted = auth.admit(requirements, headers, body, &mut context).noted_in(&mut record.known);
             if let Some(ask) = context.ask.take() {
                 return Err(Undecided::Pending(ask));
             }
             admitted?
         } else {
-            let (caller, refusal) = auth.observe(requirements, headers, body, &mut context).noted_in(&mut record.known);
+            let (mut caller, refusal) =
+                auth.observe(requirements, headers, body, &mut context).noted_in(&mut record.known);
             if let Some(ask) = context.ask.take() {
                 return Err(Undecided::Pending(ask));
             }
-            record.observed = refusal;
+            let unavailable = looked_up.and_then(|known| known.failed);
+            if is_stale {
+                caller.disprove();
+            }
+            if let Some(refusal) = unavailable.or(is_stale.then_some(Refusal::StateUnavailable)).or(refusal) {
+                enforcement::carry_out(refusal, route, record)?;
+            }
             caller
         };
         Ok(caller)
@@ -219,13 +226,7 @@ impl Gateway {
 /// CSRF protection: a call that changes something, and for which nothing but a cookie speaks, must come from the
 /// company's own pages. A strange page can send neither a client's token nor an API key. A browser also sends an id and a
 /// secret by `Basic` along, once it has them: they speak for nobody beside a cookie, and alone not from a strange page.
-fn comes_from_own_site(
-    route: &Route,
-    caller: &Caller,
-    call: &Call<'_>,
-    opens_websocket: bool,
-    record: &mut Record,
-) -> Result<(), Refusal> {
+fn comes_from_own_site(route: &Route, caller: &Caller, call: &Call<'_>, opens_websocket: bool) -> bool {
     let headers = &call.parts.headers;
     let by_basic = route.requirements.client_sources.as_ref().is_some_and(|sources| sources.is_by_basic(headers));
     let by_cookie_alone = caller.by_cookie && (caller.client.is_none() || by_basic) && caller.api_key.is_none();
@@ -239,12 +240,5 @@ fn comes_from_own_site(
         (false, true) => !is_harmless() && csrf::is_strange(site, host, headers),
         (false, false) => false,
     };
-    if !is_foreign {
-        return Ok(());
-    }
-    if route.enforce {
-        return Err(Refusal::CrossSite);
-    }
-    record.observed.get_or_insert(Refusal::CrossSite);
-    Ok(())
+    !is_foreign
 }

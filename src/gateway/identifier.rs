@@ -6,10 +6,10 @@ mod parameter;
 use http::header::{self, HeaderValue};
 use percent_encoding::percent_decode_str;
 
-use super::body_headers;
 use super::error::{Detail, Refused};
 use super::observe::record::Record;
 use super::request::call::{Call, Upload};
+use super::{body_headers, enforcement};
 use crate::auth::Caller;
 use crate::customer::Identifier;
 use crate::json_body::{self, Pointer};
@@ -139,11 +139,7 @@ impl<'a> Named<'a> {
         if claimed.all(|claimed| self.may_be_called(claimed)) {
             return Ok(());
         }
-        if self.route.enforce {
-            return Err(Refusal::IdentifierMismatch);
-        }
-        record.observed.get_or_insert(Refusal::IdentifierMismatch);
-        Ok(())
+        enforcement::carry_out(Refusal::IdentifierMismatch, self.route, record)
     }
 
     /// True if a caller may name its customer so: as the backend does, or by the identifier in the token; each may be

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
@@ -10,8 +10,10 @@ use super::endpoints::client_authentication::VerifiedSecrets;
 use super::endpoints::fair_queue::FairQueue;
 use super::endpoints::password_hashing::PasswordHashing;
 use super::memory::Memory;
+use super::observe::observed_refusals::ObservedRefusals;
 use super::observe::recent_refusals::RecentRefusals;
 use super::observe::reload_history::ReloadHistory;
+use super::observe::request_shapes::RequestShapes;
 use super::rate_limit::RateLimits;
 use super::{endpoints, forward_auth};
 use crate::metrics::Metrics;
@@ -29,8 +31,12 @@ pub struct Shared {
     pub state: State,
     /// The most recent refusals.
     pub refusals: Arc<RecentRefusals>,
+    /// Counts of the last hour's requests, by shape.
+    pub shapes: RequestShapes,
     /// The latest reloads.
     pub reloads: ReloadHistory,
+    /// Who would be refused on routes that observe.
+    pub observed: Arc<ObservedRefusals>,
     /// The threads that hash passwords, and their queue.
     pub hashing: PasswordHashing,
     /// Pools, keys and accounts that outlive a policy.
@@ -70,6 +76,8 @@ impl Shared {
         state: State,
     ) -> Self {
         name(&metrics, &policy);
+        let observed = Arc::<ObservedRefusals>::default();
+        watch(&observed, &metrics, &policy);
         let limits = RateLimits::default();
         state.on_clear(limits.forget_name());
         Self {
@@ -78,7 +86,9 @@ impl Shared {
             metrics,
             state,
             refusals: Arc::default(),
+            shapes: RequestShapes::default(),
             reloads: ReloadHistory::default(),
+            observed,
             hashing,
             lasting,
             memory: Memory::default(),
@@ -122,6 +132,7 @@ impl Shared {
     #[must_use]
     pub fn replace_policy(&self, policy: Policy) -> Arc<Policy> {
         name(&self.metrics, &policy);
+        watch(&self.observed, &self.metrics, &policy);
         let before = self.policy.swap(Arc::new(policy));
         self.lasting.generation.fetch_add(1, Ordering::Release);
         self.earlier().push(Arc::downgrade(&before));
@@ -143,6 +154,13 @@ impl Shared {
     pub fn forget_idle_limits(&self) {
         self.limits.forget_idle();
     }
+}
+
+/// Begins to count on routes that observe now, and forgets those that no longer do.
+fn watch(observed: &ObservedRefusals, metrics: &Metrics, policy: &Policy) {
+    let routes = policy.routes.iter().filter(|route| !route.enforcement.is_always());
+    let now = super::unix_seconds(SystemTime::now());
+    observed.watch(routes.map(|route| (&route.name, metrics.requests_of(&route.name))), now);
 }
 
 /// Tells the metrics the names of routes and backends. Route names that also stand for an endpoint are not theirs to

@@ -1,6 +1,7 @@
 //! Compiled route: all settings for a request once its path is known.
 
 pub(super) mod compiler;
+pub mod enforcement;
 pub mod own_addresses;
 pub mod weighted;
 
@@ -26,6 +27,7 @@ use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::json_body::Pointer;
 use crate::parameters::ParameterName;
+use enforcement::Enforcement;
 use own_addresses::OwnAddresses;
 use weighted::WeightedBackends;
 
@@ -41,8 +43,8 @@ pub struct Route {
     pub networks: Option<Box<CallerNetworks>>,
     /// Requirements on callers.
     pub requirements: Requirements,
-    /// Refusals are carried out; otherwise they are only counted.
-    pub enforce: bool,
+    /// Whose refusals are carried out.
+    pub enforcement: Enforcement,
     /// Placement of the identifier in requests.
     pub placement: Option<Placement>,
     /// The header of what the customer was called before a rotation of the key.

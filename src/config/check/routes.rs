@@ -1,6 +1,8 @@
 //! Checks of `routes`.
 
-use super::super::raw::{CustomerTokenSource, Dpop, Issue, Listen, PathMatch, Per, Raw, Requirement, Rewrite, Route};
+use super::super::raw::{
+    CustomerTokenSource, Dpop, Issue, Listen, Mode, PathMatch, Per, Raw, Requirement, Rewrite, Route,
+};
 use super::{Check, grammar, shown};
 
 impl PathMatch {
@@ -124,6 +126,10 @@ impl Check<'_> {
             self.rewrite(&format!("{at}.rewrite"), route, rewrite);
         }
         self.content_types(at, route);
+        if route.enforce.is_some() && route.mode == Mode::Enforce {
+            let message = "a share of the callers is enforced on a route that observes, and this one refuses to all";
+            self.add(&format!("{at}.enforce"), message, "add `mode: observe`, or remove `enforce`");
+        }
     }
 
     fn content_types(&mut self, at: &str, route: &Route) {

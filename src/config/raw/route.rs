@@ -9,6 +9,7 @@ use super::{
     ApiKeyHeader, ClientScheme, ClientSource, Cors, ErrorBody, FieldRules, Matcher, Respond, ResponseRules,
     RetryPolicy, RouteRedirect, WeightedBackend,
 };
+use crate::config::percentage::Percentage;
 use crate::config::scalar::{Duration, Network, Rate, Size};
 
 /// Something that may be called.
@@ -87,6 +88,8 @@ pub struct Route {
     /// `observe` logs what would be refused, and forwards. docs/requests.md lists the checks that it affects.
     #[serde(default)]
     pub mode: Mode,
+    /// Share of the callers whose refusals are carried out all the same, always the same callers. Only with `mode: observe`.
+    pub enforce: Option<Percentage>,
     /// Limits of this route.
     #[serde(default)]
     pub limits: RouteLimits,

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::super::diagnostic::listed;
+use super::super::percentage::Percentage;
 use super::super::scalar::{Duration, Rate, Size};
 use super::super::schema::resolve;
 use super::super::tree::Value;
@@ -49,6 +50,7 @@ pub(super) fn amount_help(schema: &Json, value: &Value) -> String {
     let with_unit = match schema["format"].as_str() {
         Some(Duration::FORMAT) => Some(format!("{amount}s")).filter(|text| text.parse::<Duration>().is_ok()),
         Some(Rate::FORMAT) => Some(format!("{amount}/s")).filter(|text| text.parse::<Rate>().is_ok()),
+        Some(Percentage::FORMAT) => Some(format!("{amount}%")).filter(|text| text.parse::<Percentage>().is_ok()),
         Some(Size::FORMAT) => None,
         _ => return format!("write it like \"{example}\""),
     };
@@ -78,6 +80,7 @@ pub(super) fn describe(schema: &Json) -> String {
         Json::String(format) if format == Duration::FORMAT => "a length of time such as 10s".to_owned(),
         Json::String(format) if format == Size::FORMAT => "a size such as 64KiB".to_owned(),
         Json::String(format) if format == Rate::FORMAT => "a rate such as 100/s".to_owned(),
+        Json::String(format) if format == Percentage::FORMAT => "a share such as 10%".to_owned(),
         _ if schema["enum"].is_array() => {
             format!(
                 "one of the words {}",

@@ -9,7 +9,9 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use time::OffsetDateTime;
 
 use super::access_log::AccessLog;
+use super::observed_refusals::ObservedRefusals;
 use super::recent_refusals::{RecentRefusal, RecentRefusals};
+use super::request_shapes::{ShapeOf, WorkerShapes};
 use crate::auth::attribution::Attribution;
 use crate::backend::Permit;
 use crate::backend::pool::response_body::AnswerBody;
@@ -32,7 +34,9 @@ const CALLER_LEFT: u16 = 499;
 pub(crate) struct Telemetry {
     pub(crate) worker_metrics: Arc<WorkerMetrics>,
     pub(crate) log: AccessLog,
+    pub(crate) shapes: Arc<WorkerShapes>,
     pub(crate) refusals: Arc<RecentRefusals>,
+    pub(crate) observed: Arc<ObservedRefusals>,
 }
 
 /// The record of a request; counted and logged when dropped.
@@ -149,6 +153,11 @@ impl Record {
         self.method = "other";
     }
 
+    /// Counts a refusal that was carried out because the caller is in the enforced share of a route that observes.
+    pub(crate) fn refused_in_share(&self) {
+        self.telemetry.observed.refused(&self.route);
+    }
+
     /// Counts bytes of the response that were handed on.
     pub(crate) fn passed(&mut self, bytes: usize) {
         self.bytes_out += bytes as u64;
@@ -251,8 +260,25 @@ impl Drop for Record {
             status: self.status,
             refusal: self.refusal.map_or("", Refusal::as_str),
         };
+        // The gateway's own endpoints are named by who has not proved anything yet.
+        if self.route_number.is_some() || *self.route == *NO_ROUTE {
+            let Attribution { client, api_key, customer, .. } = &self.known;
+            self.telemetry.shapes.count(
+                ShapeOf {
+                    route: &self.route,
+                    client: client.as_ref(),
+                    api_key: api_key.as_ref(),
+                    method: self.method,
+                    customer: customer.is_some(),
+                    refusal: self.refusal.map_or("", Refusal::as_str),
+                    observed: self.observed.map_or("", Refusal::as_str),
+                },
+                now,
+            );
+        }
         if let Some(observed) = self.observed {
             self.telemetry.worker_metrics.observed(&self.route, observed.as_str());
+            self.telemetry.observed.note(&self.route, &self.known, observed.as_str(), self.time);
         }
         self.telemetry.worker_metrics.request_ended(key, duration);
         if let Some(word) = self.refusal.or(self.observed) {

@@ -11,6 +11,7 @@ use super::keys::{LimitKey, retry_later};
 use crate::auth::Caller;
 use crate::config::raw::RateLimit;
 use crate::gateway::Gateway;
+use crate::gateway::enforcement;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
 use crate::gateway::request::call::Call;
@@ -94,11 +95,8 @@ impl Gateway {
         }
         *headers = Some(Box::new(told));
         match outcome {
-            Err(refused) if !route.enforce => {
-                record.observed.get_or_insert(refused.refusal);
-                Ok(())
-            }
-            outcome => outcome,
+            Err(refused) => enforcement::carry_out(refused.refusal, route, record).map_err(|_| refused),
+            Ok(()) => Ok(()),
         }
     }
 

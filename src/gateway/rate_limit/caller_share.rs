@@ -7,6 +7,7 @@ use super::keys::LimitKey;
 use crate::auth::Caller;
 use crate::config::raw::Per;
 use crate::gateway::Gateway;
+use crate::gateway::enforcement;
 use crate::gateway::observe::record::Record;
 use crate::open_files;
 use crate::policy::route::Route;
@@ -109,11 +110,8 @@ fn carried_out(
     route: &Route,
     record: &mut Record,
 ) -> Result<Option<HeldShare>, Refusal> {
-    if held.is_none() && route.enforce {
-        return Err(refusal);
-    }
     if held.is_none() {
-        record.observed.get_or_insert(refusal);
+        enforcement::carry_out(refusal, route, record)?;
     }
     Ok(held)
 }

@@ -8,6 +8,7 @@ use crate::auth::Caller;
 use crate::backend::balance;
 use crate::config::raw::Per;
 use crate::customer::Identifier;
+pub(crate) use crate::gateway::connection::client_address::network;
 use crate::gateway::error::Refused;
 use crate::refusal::Refusal;
 use crate::state::login_lockout::AttemptKey;
@@ -73,14 +74,6 @@ pub(crate) fn key(parts: &[&str]) -> AttemptKey {
 
 pub(crate) fn retry_later(refusal: Refusal, wait: Duration) -> Refused {
     Refused { retry_after: Some(wait.as_secs() + 1), ..refusal.into() }
-}
-
-/// The network of an address: an IPv6 caller owns a /64, which counts as one.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & (u128::MAX << 64)).into()),
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::enforcement::Enforcement;
 use super::own_addresses::OwnAddresses;
 use super::weighted::WeightedBackends;
 use super::{CallLimit, Placement, QueryParameter, Route, StatusRetry, Websocket};
@@ -115,7 +116,7 @@ impl RouteCompiler<'_> {
                 .deriver
                 .filter(|_| section.is_some_and(|backend| backend.pairwise))
                 .map(|deriver| Arc::new(deriver.pairwise(&backend.name))),
-            enforce: route.mode == raw::Mode::Enforce,
+            enforcement: Enforcement::read(route),
             placement,
             send_subject: route.identifier.as_ref().is_some_and(|placement| placement.send == raw::Send::Subject),
             rate: route.limits.rate.map(|rate| CallLimit {

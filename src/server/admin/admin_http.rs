@@ -237,7 +237,7 @@ fn page(shared: &Shared, phase: Phase) -> String {
         let wants =
             [(requirements.client, "client"), (requirements.customer, "customer"), (requirements.api_key, "API key")];
         let wants: Vec<&str> = wants.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
-        let mode = if route.enforce { "enforce" } else { "observe" };
+        let mode = route.enforcement;
         rows.push_str(&format!(
             "<tr><td>{}<td>{}<td>{}<td>{mode}\n",
             escaped(&route.name),
