@@ -10,7 +10,7 @@ mod workers;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -27,6 +27,7 @@ use crate::gateway::endpoints::password_hashing::PasswordHashing;
 use crate::gateway::observe::access_log::AccessLogWriter;
 use crate::metrics::Metrics;
 use crate::policy::Lasting;
+use crate::policy_change::PolicyChange;
 use crate::process_log;
 use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
 use crate::server::admin::admin_socket::Wish;
@@ -168,7 +169,7 @@ impl App {
         let wishes = sockets.serve(&control, &owner.owner, &shared, watched)?;
         housekeeping::start(&control, &shared, notes.clone(), owner.clone());
         Ok(Self {
-            reloader: Reloader::new(raw, file.to_owned(), shared, listeners, plan.config.files_read()),
+            reloader: Reloader::new(raw, &plan.config, shared, listeners, control.handle()),
             addresses: places.addresses,
             admin: admin_address,
             phase,
@@ -210,6 +211,16 @@ impl App {
     /// The file cannot be read.
     pub async fn needs_restart(&self) -> Result<Vec<&'static str>, String> {
         self.reloader.needs_restart().await
+    }
+
+    /// What the configuration of `file` would change, the dangerous changes first; with `replays` also which calls of
+    /// the last hour it would refuse.
+    pub fn preview(
+        &self,
+        file: PathBuf,
+        replays: bool,
+    ) -> impl Future<Output = Result<Vec<PolicyChange>, String>> + Send + 'static {
+        self.reloader.preview(file, replays)
     }
 
     /// Waits until somebody wishes something of the process as a whole, or a file has changed that the configuration

@@ -18,6 +18,9 @@ impl Percentage {
     /// All, in hundredths of a percent.
     pub const WHOLE: u16 = 10_000;
 
+    /// A fifth of all.
+    pub(crate) const FIFTH: Self = Self(Self::WHOLE / 5);
+
     /// The share in hundredths of a percent: 0 to [`Self::WHOLE`].
     pub const fn hundredths(self) -> u16 {
         self.0

@@ -67,7 +67,7 @@ pub use ldap::{Ldap, LdapSearch};
 pub use listen::{Certificate, ClientCertificate, Listen, ListenLimits, Tls, TlsVersion};
 pub use login_provider::{LoginProvider, ProviderPrompt};
 pub use matcher::{Matcher, WeightedBackend};
-pub use process::{AccessLog, Admin, Level, Log, Readiness, Shutdown};
+pub use process::{AccessLog, Admin, Level, Log, Readiness, Reload, ReloadGuard, Shutdown};
 pub use provider_events::{ProviderLogout, SecurityEvents};
 pub use response::{Redaction, ResponseRules};
 pub use retry::{RetriedRequests, Retry, RetryPolicy, RetryRules};
@@ -111,6 +111,9 @@ pub struct Raw {
     /// Draining at SIGTERM.
     #[serde(default)]
     pub shutdown: Shutdown,
+    /// Reloading the configuration.
+    #[serde(default)]
+    pub reload: Reload,
     /// Store of sessions, revocations and failed attempts.
     #[serde(default)]
     pub state: State,

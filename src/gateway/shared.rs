@@ -130,12 +130,15 @@ impl Shared {
     /// Puts another policy in force, for each request that begins from now on. Returns the previous one, to be kept
     /// until nobody else holds it: dropping a large policy takes long, and no worker may have to.
     #[must_use]
-    pub fn replace_policy(&self, policy: Policy) -> Arc<Policy> {
+    pub fn replace_policy(&self, policy: Arc<Policy>) -> Arc<Policy> {
         name(&self.metrics, &policy);
         watch(&self.observed, &self.metrics, &policy);
-        let before = self.policy.swap(Arc::new(policy));
+        let before = self.policy.swap(Arc::clone(&policy));
         self.lasting.generation.fetch_add(1, Ordering::Release);
-        self.earlier().push(Arc::downgrade(&before));
+        let mut earlier = self.earlier();
+        // One that is put back is no earlier one any more.
+        earlier.retain(|known| known.as_ptr() != Arc::as_ptr(&policy));
+        earlier.push(Arc::downgrade(&before));
         before
     }
 

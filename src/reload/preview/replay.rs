@@ -11,7 +11,12 @@ use crate::policy_change::{ChangeSubject, PolicyChange};
 
 /// Calls that were answered and would now be refused, one change for each caller, route and reason; and a note of the
 /// calls that could not be held against it. `renamed` leads from names of routes before to those after.
-pub fn replay(shapes: &RequestShapes, old: &Policy, new: &Policy, renamed: &BTreeMap<&str, &str>) -> Vec<PolicyChange> {
+pub(super) fn replay(
+    shapes: &RequestShapes,
+    old: &Policy,
+    new: &Policy,
+    renamed: &BTreeMap<&str, &str>,
+) -> Vec<PolicyChange> {
     let (counted, others) = shapes.last_hour();
     let (old, new) = (Callees::of(old), Callees::of(new));
     let mut refused: BTreeMap<(String, String, &'static str), u64> = BTreeMap::new();
