@@ -42,7 +42,7 @@ pub(super) struct Preview {
     #[command(flatten)]
     file: ConfigFile,
     /// Compare with this file instead of the running gateway.
-    #[arg(long, value_name = "OLD", conflicts_with = "config")]
+    #[arg(long, value_name = "OLD")]
     against: Option<PathBuf>,
     /// Also show which calls of the last hour would be refused.
     #[arg(long, conflicts_with = "against")]
