@@ -10,7 +10,7 @@ mod workers;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -29,6 +29,7 @@ use crate::gateway::observe::access_log::AccessLogWriter;
 use crate::metrics::{BucketBounds, Metrics};
 use crate::otlp::{self, Exporter};
 use crate::policy::Lasting;
+use crate::policy_change::PolicyChange;
 use crate::process_log;
 use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
 use crate::server::admin::admin_socket::Wish;
@@ -181,7 +182,7 @@ impl App {
         let wishes = sockets.serve(&control, &owner.owner, &shared, watched)?;
         housekeeping::start(&control, &shared, notes.clone(), owner.clone());
         Ok(Self {
-            reloader: Reloader::new(raw, file.to_owned(), shared, listeners, plan.config.files_read()),
+            reloader: Reloader::new(raw, &plan.config, shared, listeners, control.handle()),
             addresses: places.addresses,
             admin: admin_address,
             phase,
@@ -230,6 +231,16 @@ impl App {
     pub fn reopen_logs(&self) {
         self.log.iter().for_each(AccessLogWriter::reopen);
         self.shared().audit.reopen();
+    }
+
+    /// What the configuration of `file` would change, the dangerous changes first; with `replays` also which calls of
+    /// the last hour it would refuse.
+    pub fn preview(
+        &self,
+        file: PathBuf,
+        replays: bool,
+    ) -> impl Future<Output = Result<Vec<PolicyChange>, String>> + Send + 'static {
+        self.reloader.preview(file, replays)
     }
 
     /// Waits until somebody wishes something of the process as a whole, or a file has changed that the configuration

@@ -113,6 +113,7 @@ impl Gateway {
         let telemetry = Rc::new(Telemetry {
             worker_metrics: shared.metrics.worker(),
             log,
+            shapes: shared.shapes.worker(),
             refusals: Arc::clone(&shared.refusals),
             observed: Arc::clone(&shared.observed),
             tracer: shared.recording.clone().map(Tracer::new),

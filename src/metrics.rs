@@ -117,6 +117,11 @@ impl Metrics {
         locked(&self.reloads).note(fault, now);
     }
 
+    /// Counts a reload that has been rolled back at `now`, in seconds since 1970, for this reason.
+    pub fn rolled_back(&self, fault: String, now: u64) {
+        locked(&self.reloads).note_rolled_back(fault, now);
+    }
+
     /// Sets the number of earlier policies that are still in memory.
     pub fn earlier_policies(&self, count: usize) {
         locked(&self.reloads).earlier_policies = count;

@@ -190,6 +190,10 @@ impl Signals {
                             _ = self.interrupt.recv() => return ShutdownReason::Stop,
                             keys = app.needs_restart() => drop(asked.send(keys)),
                         },
+                        Some(Wish::Preview(question, asked)) => {
+                            let preview = app.preview(question.file, question.replay);
+                            app.control().spawn(async move { drop(asked.send(preview.await)) });
+                        }
                         Some(Wish::Handover(successor)) => tokio::select! {
                             _ = self.terminate.recv() => return ShutdownReason::Stop,
                             id = hand_over(app, successor) => if let Some(id) = id {

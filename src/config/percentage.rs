@@ -18,6 +18,9 @@ impl Percentage {
     /// All, in millionths.
     pub const WHOLE: u32 = 1_000_000;
 
+    /// A fifth of all.
+    pub(crate) const FIFTH: Self = Self(Self::WHOLE / 5);
+
     /// The share in millionths: 0 to [`Self::WHOLE`].
     pub const fn millionths(self) -> u32 {
         self.0

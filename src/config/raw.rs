@@ -74,7 +74,7 @@ pub use log::{
 pub use login_provider::{LoginProvider, ProviderPrompt};
 pub use matcher::{Matcher, WeightedBackend};
 pub use openapi::{OpenApi, Validate};
-pub use process::{Admin, Readiness, Shutdown};
+pub use process::{Admin, Readiness, Reload, ReloadGuard, Shutdown};
 pub use provider_events::{ProviderLogout, SecurityEvents};
 pub use response::{Redaction, ResponseRules};
 pub use retry::{RetriedRequests, Retry, RetryPolicy, RetryRules};
@@ -119,6 +119,9 @@ pub struct Raw {
     /// Draining at SIGTERM.
     #[serde(default)]
     pub shutdown: Shutdown,
+    /// Reloading the configuration.
+    #[serde(default)]
+    pub reload: Reload,
     /// Store of sessions, revocations and failed attempts.
     #[serde(default)]
     pub state: State,

@@ -21,6 +21,7 @@ use super::exchange::Exchange;
 use super::observe::access_log::AccessLog;
 use super::observe::recent_refusals::RecentRefusals;
 use super::observe::record::{Record, Telemetry};
+use super::observe::request_shapes::RequestShapes;
 use super::request::call::{Call, Upload};
 use super::request::request_id::RequestIds;
 use super::request::target::{RequestContext, opened};
@@ -64,6 +65,7 @@ impl Gateway {
             refusals: Arc::<RecentRefusals>::default(),
             observed: Arc::default(),
             tracer: None,
+            shapes: RequestShapes::default().worker(),
         };
         Box::new(Self {
             pool: Pool::default(),

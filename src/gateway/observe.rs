@@ -7,3 +7,4 @@ pub mod observed_refusals;
 pub mod recent_refusals;
 pub(crate) mod record;
 pub mod reload_history;
+pub mod request_shapes;

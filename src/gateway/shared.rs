@@ -14,6 +14,7 @@ use super::memory::Memory;
 use super::observe::observed_refusals::ObservedRefusals;
 use super::observe::recent_refusals::RecentRefusals;
 use super::observe::reload_history::ReloadHistory;
+use super::observe::request_shapes::RequestShapes;
 use super::rate_limit::RateLimits;
 use super::{endpoints, forward_auth};
 use crate::audit::Audit;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub audit: Audit,
     /// The most recent refusals.
     pub refusals: Arc<RecentRefusals>,
+    /// Counts of the last hour's requests, by shape.
+    pub shapes: RequestShapes,
     /// The latest reloads.
     pub reloads: ReloadHistory,
     /// Who would be refused on routes that observe.
@@ -94,6 +97,7 @@ impl Shared {
             state,
             audit,
             refusals: Arc::default(),
+            shapes: RequestShapes::default(),
             reloads: ReloadHistory::default(),
             observed,
             listeners: OnceLock::new(),
@@ -139,12 +143,15 @@ impl Shared {
     /// Puts another policy in force, for each request that begins from now on. Returns the previous one, to be kept
     /// until nobody else holds it: dropping a large policy takes long, and no worker may have to.
     #[must_use]
-    pub fn replace_policy(&self, policy: Policy) -> Arc<Policy> {
+    pub fn replace_policy(&self, policy: Arc<Policy>) -> Arc<Policy> {
         name(&self.metrics, &policy);
         watch(&self.observed, &self.metrics, &policy);
-        let before = self.policy.swap(Arc::new(policy));
+        let before = self.policy.swap(Arc::clone(&policy));
         self.lasting.generation.fetch_add(1, Ordering::Release);
-        self.earlier().push(Arc::downgrade(&before));
+        let mut earlier = self.earlier();
+        // One that is put back is no earlier one any more.
+        earlier.retain(|known| known.as_ptr() != Arc::as_ptr(&policy));
+        earlier.push(Arc::downgrade(&before));
         before
     }
 

@@ -8,7 +8,8 @@ use prometheus::proto::MetricFamily;
 pub struct Reloads {
     ok: Past,
     failed: Past,
-    /// Reason for the last failure; `None` after a success: the running configuration is that of the files.
+    rolled_back: Past,
+    /// Reason for the last failure, or for rolling back; `None` after a success: the running configuration is that of the files.
     pub fault: Option<String>,
     /// Earlier policies that are still in memory.
     pub(super) earlier_policies: usize,
@@ -28,8 +29,13 @@ impl Reloads {
         self.fault = fault;
     }
 
+    pub(super) fn note_rolled_back(&mut self, fault: String, now: u64) {
+        self.rolled_back = Past { count: self.rolled_back.count + 1, last: Some(now) };
+        self.fault = Some(fault);
+    }
+
     pub(super) fn families(&self) -> Vec<MetricFamily> {
-        let all = [("ok", self.ok), ("failed", self.failed)];
+        let all = [("ok", self.ok), ("failed", self.failed), ("rolled_back", self.rolled_back)];
         let label = |outcome: &str| vec![("outcome", outcome.to_owned())];
         let counts = all.iter().map(|(outcome, past)| (label(outcome), past.count));
         let last = all.iter().filter_map(|(outcome, past)| Some((label(outcome), i64::try_from(past.last?).ok()?)));
@@ -42,7 +48,7 @@ impl Reloads {
             ),
             gauges(
                 "wicketgate_config_last_reload_successful",
-                "1: the last reload succeeded. 0: it failed, and the earlier configuration stays.",
+                "1: the last reload succeeded. 0: it failed or was rolled back, and the earlier configuration stays.",
                 [(vec![], i64::from(self.fault.is_none()))],
             ),
             gauges(

@@ -13,10 +13,10 @@ mod written;
 
 use std::sync::Arc;
 
+use crate::gateway::observe::request_shapes::RequestShapes;
 use crate::policy::Policy;
 use crate::policy_change::{ChangeSubject, PolicyChange};
 pub use meaning::{KeptMeaning, Meaning, Section};
-pub use replay::replay;
 
 /// A configuration, as it is compared.
 #[derive(Clone)]
@@ -38,6 +38,11 @@ pub fn differences(old: &Compared, new: &Compared, now: u64) -> Vec<PolicyChange
         changes.extend(written::section_changes(section, &old.meaning, &new.meaning));
     }
     in_order(changes)
+}
+
+/// Calls of the last hour that were answered and that another configuration would refuse.
+pub fn replay(shapes: &RequestShapes, old: &Compared, new: &Compared) -> Vec<PolicyChange> {
+    replay::replay(shapes, &old.policy, &new.policy, &routes::renamed(&old.meaning, &new.meaning))
 }
 
 /// The keys that only another process takes over, as a change that is no danger.

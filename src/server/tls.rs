@@ -128,7 +128,27 @@ fn provider(minimum: TlsVersion) -> CryptoProvider {
     provider
 }
 
+/// What a listener's TLS has in force.
+pub struct TlsInForce {
+    certificates: Arc<Certificates>,
+    clients: Option<Arc<ClientTrust>>,
+}
+
 impl TlsStore {
+    /// What is in force.
+    pub fn in_force(&self) -> TlsInForce {
+        let clients = self.clients.as_ref().map(|store| store.current());
+        TlsInForce { certificates: self.certificates.0.load_full(), clients }
+    }
+
+    /// Puts back what was in force, for new handshakes and trust in client certificates also for open connections.
+    pub fn put_back(&self, before: TlsInForce) {
+        self.certificates.0.store(before.certificates);
+        if let (Some(store), Some(trust)) = (&self.clients, before.clients) {
+            store.put_back(trust);
+        }
+    }
+
     /// Replaces certificates for new handshakes, and trust in client certificates also for open connections.
     pub fn replace(&self, tls: ListenerTls) {
         self.certificates.0.store(Arc::new(tls.certificates));

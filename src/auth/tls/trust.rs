@@ -187,6 +187,11 @@ impl ClientTrustStore {
         self.current.store(Arc::new(trust));
     }
 
+    /// The same with trust that was in force before.
+    pub fn put_back(&self, trust: Arc<ClientTrust>) {
+        self.current.store(trust);
+    }
+
     /// Returns whether this is the trust in force.
     pub(super) fn is_current(&self, trust: &Arc<ClientTrust>) -> bool {
         Arc::ptr_eq(&self.current.load(), trust)

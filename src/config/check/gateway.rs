@@ -28,6 +28,17 @@ impl Check<'_> {
                 self.add(&format!("readiness.require[{index}]"), "there is no such part", help);
             }
         }
+        if let Some(guard) = &raw.reload.guard {
+            let window = guard.window;
+            if !(Duration::seconds(1)..=Duration::seconds(3600)).contains(&window) {
+                let help = "write 60s: long enough for some calls, short enough to be of use";
+                self.add("reload.guard.window", "the window is from 1s to 1h", help);
+            }
+            if guard.refusals.millionths() == 0 {
+                let help = "write 20%: a single refused call more is no reason";
+                self.add("reload.guard.refusals", "the share of refused calls always varies a little", help);
+            }
+        }
         if raw.workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
             self.add(
                 "workers",

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::percentage::Percentage;
 use crate::config::scalar::{Duration, SocketAddress};
 
 /// The operators' listener.
@@ -53,4 +54,32 @@ impl Default for Shutdown {
     fn default() -> Self {
         Self { grace: Duration::seconds(30), delay: Duration::seconds(0) }
     }
+}
+
+/// Reloading.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reload {
+    /// Roll back a reload by itself after which many more calls are refused. Default: off.
+    pub guard: Option<ReloadGuard>,
+}
+
+/// The guard of reloads.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadGuard {
+    /// How long calls are watched after a reload, and compared with as long a time before it. 1s to 1h.
+    #[serde(default = "default_guard_window")]
+    pub window: Duration,
+    /// The growth of the share of refused calls above which the reload is rolled back, such as 20%: from 1% to 21%.
+    #[serde(default = "default_guard_refusals")]
+    pub refusals: Percentage,
+}
+
+fn default_guard_window() -> Duration {
+    Duration::seconds(60)
+}
+
+fn default_guard_refusals() -> Percentage {
+    Percentage::FIFTH
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::access_log::AccessLog;
 use super::observed_refusals::ObservedRefusals;
 use super::recent_refusals::{RecentRefusal, RecentRefusals};
+use super::request_shapes::{ShapeOf, WorkerShapes};
 use crate::auth::attribution::Attribution;
 use crate::backend::Permit;
 use crate::backend::fault::FaultNote;
@@ -38,6 +39,7 @@ const CALLER_LEFT: u16 = 499;
 pub(crate) struct Telemetry {
     pub(crate) worker_metrics: Arc<WorkerMetrics>,
     pub(crate) log: AccessLog,
+    pub(crate) shapes: Arc<WorkerShapes>,
     pub(crate) refusals: Arc<RecentRefusals>,
     pub(crate) observed: Arc<ObservedRefusals>,
     /// Off: `None`.
@@ -305,6 +307,22 @@ impl Drop for Record {
             status: self.status,
             refusal: self.refusal.map_or("", Refusal::as_str),
         };
+        // The gateway's own endpoints are named by who has not proved anything yet.
+        if self.route_number.is_some() || *self.route == *NO_ROUTE {
+            let Attribution { client, api_key, customer, .. } = &self.known;
+            self.telemetry.shapes.count(
+                ShapeOf {
+                    route: &self.route,
+                    client: client.as_ref(),
+                    api_key: api_key.as_ref(),
+                    method: self.method,
+                    customer: customer.is_some(),
+                    refusal: self.refusal.map_or("", Refusal::as_str),
+                    observed: self.observed.map_or("", Refusal::as_str),
+                },
+                now,
+            );
+        }
         if let Some(observed) = self.observed {
             self.telemetry.worker_metrics.observed(&self.route, observed.as_str());
             self.telemetry.observed.note(&self.route, &self.known, observed.as_str(), self.time);

@@ -121,7 +121,7 @@ impl Document {
     /// Checks that all references lead to something.
     fn leads_somewhere(&self) -> Result<(), DescriptionFault> {
         let mut copy = self.root.clone();
-        let mut check = |value: &mut Value| {
+        let check = |value: &mut Value| {
             walk::visit(
                 value,
                 &mut String::new(),

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::config::percentage::Percentage;
+
 /// The checks of a route.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Checks {
@@ -20,8 +22,8 @@ pub(super) struct Checks {
     /// Empty: all.
     content_types: BTreeSet<String>,
     filters_responses: bool,
-    /// The part of the callers for whom refusals are carried out, in percent.
-    enforced: u64,
+    /// The share of the callers whose refusals are carried out, in millionths.
+    enforced: u32,
 }
 
 /// One check that one route has and another has not.
@@ -81,14 +83,33 @@ impl Checks {
         if self.enforced > other.enforced {
             let lost = match other.enforced {
                 0 => "observes: it refuses nobody any more".to_owned(),
-                percent => format!("observes in part: it refuses only {percent}% of the callers it should"),
+                share => format!("observes: it refuses only {}% of the callers any more", f64::from(share) / 100.0),
             };
-            add(lost, format!("now refuses: {}", mode(self.enforced)), [Some(mode(self.enforced)), Some(mode(other.enforced))]);
+            add(
+                lost,
+                format!("now refuses: {}", mode(self.enforced)),
+                [Some(mode(self.enforced)), Some(mode(other.enforced))],
+            );
         }
         for (lost, gained, own, others) in [
-            ("accepts tokens of every issuer", "now accepts tokens of some issuers only", &self.issuers, &other.issuers),
-            ("takes callers from every network", "now takes callers from some networks only", &self.allow, &other.allow),
-            ("accepts every content type", "now accepts some content types only", &self.content_types, &other.content_types),
+            (
+                "accepts tokens of every issuer",
+                "now accepts tokens of some issuers only",
+                &self.issuers,
+                &other.issuers,
+            ),
+            (
+                "takes callers from every network",
+                "now takes callers from some networks only",
+                &self.allow,
+                &other.allow,
+            ),
+            (
+                "accepts every content type",
+                "now accepts some content types only",
+                &self.content_types,
+                &other.content_types,
+            ),
         ] {
             if !own.is_empty() && others.is_empty() {
                 add(lost.to_owned(), gained.to_owned(), [Some(joined(own)), None]);
@@ -96,10 +117,18 @@ impl Checks {
         }
         for network in self.deny.difference(&other.deny) {
             let values = [Some(joined(&self.deny)), Some(joined(&other.deny))];
-            add(format!("no longer refuses callers from {network}"), format!("now refuses callers from {network}"), values);
+            add(
+                format!("no longer refuses callers from {network}"),
+                format!("now refuses callers from {network}"),
+                values,
+            );
         }
         if self.requires_dpop && !other.requires_dpop {
-            add("no longer requires DPoP".to_owned(), "now requires DPoP".to_owned(), [Some("required".to_owned()), None]);
+            add(
+                "no longer requires DPoP".to_owned(),
+                "now requires DPoP".to_owned(),
+                [Some("required".to_owned()), None],
+            );
         }
         if let (Some(audience), None) = (&self.audience, &other.audience) {
             let gained = format!("now requires the audience {audience}");
@@ -113,22 +142,18 @@ impl Checks {
     }
 }
 
-/// The part of the callers for whom refusals are carried out, in percent.
-fn enforced(route: &Value) -> u64 {
-    if route["mode"] == "observe" {
-        return 0;
-    }
-    let digits = |text: &str| text.trim_end_matches('%').parse().ok();
-    let share = &route["enforce"];
-    share.as_u64().or_else(|| share.as_str().and_then(digits)).unwrap_or(100)
+/// The share of the callers whose refusals are carried out, in millionths.
+fn enforced(route: &Value) -> u32 {
+    let share = || route["enforce"].as_str().and_then(|share| share.parse::<Percentage>().ok());
+    if route["mode"] == "observe" { share().map_or(0, Percentage::millionths) } else { Percentage::WHOLE }
 }
 
 /// The mode as it is told.
-fn mode(enforced: u64) -> String {
+fn mode(enforced: u32) -> String {
     match enforced {
         0 => "observe".to_owned(),
-        100 => "enforce".to_owned(),
-        percent => format!("enforce {percent}%"),
+        Percentage::WHOLE => "enforce".to_owned(),
+        millionths => format!("observe, enforce {}%", f64::from(millionths) / 10_000.0),
     }
 }
 

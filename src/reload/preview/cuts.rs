@@ -158,7 +158,8 @@ fn add(points: &mut BTreeSet<Point>, route: &PlacedRoute, paths: &BTreeSet<Strin
     let listeners = if listeners.is_empty() { BTreeSet::from([String::new()]) } else { listeners };
     for host in route.hosts() {
         for method in texts(&route.written["methods"]) {
-            for (listener, path) in listeners.iter().flat_map(|listener| paths.iter().map(move |path| (listener, path))) {
+            for (listener, path) in listeners.iter().flat_map(|listener| paths.iter().map(move |path| (listener, path)))
+            {
                 let (listener, host) = (listener.clone(), host.clone());
                 points.insert(Point { listener, host, path: path.clone(), method: method.clone() });
             }

@@ -15,13 +15,16 @@ use crate::policy_change::{ChangeSubject, PolicyChange};
 const PROBE: &str = "wicketgate-probe";
 
 /// Keys of `login` that say who a customer is.
-const SUBJECT_KEYS: [&[&str]; 3] = [&["accounts", "subject"], &["accounts", "ldap", "subject"], &["provider", "subject"]];
+const SUBJECT_KEYS: [&[&str]; 3] =
+    [&["accounts", "subject"], &["accounts", "ldap", "subject"], &["provider", "subject"]];
 
 /// Every way in which backends would know customers by other names. `now` is in seconds since 1970.
 pub(super) fn changes(old: &Compared, new: &Compared, now: u64) -> Vec<PolicyChange> {
     let (Some(before), after) = (&old.policy.auth.deriver, &new.policy.auth.deriver) else { return Vec::new() };
     let Some(after) = after else {
-        return vec![danger("`identifier` is no longer set: backends get no identifiers of customers any more".to_owned())];
+        return vec![danger(
+            "`identifier` is no longer set: backends get no identifiers of customers any more".to_owned(),
+        )];
     };
     let mut changes = of_tenants(old, new, (before, after), now);
     changes.extend(of_subjects(old, new));
@@ -49,7 +52,8 @@ fn of_tenants(old: &Compared, new: &Compared, (before, after): (&Deriver, &Deriv
         if one == other {
             continue;
         }
-        let versions = [before, after].map(|deriver| deriver.versions().next().map(|(version, ..)| format!("v{version}")));
+        let versions =
+            [before, after].map(|deriver| deriver.versions().next().map(|(version, ..)| format!("v{version}")));
         let [from, to] = versions;
         if after.derive_previous(is, PROBE, now) == Some(one) {
             let what = "the identifier key rotates with an overlap: backends get both identifiers meanwhile".to_owned();
@@ -88,7 +92,8 @@ fn of_subjects(old: &Compared, new: &Compared) -> Vec<PolicyChange> {
         let of = |login: &serde_json::Value| keys.iter().fold(login.clone(), |value, key| value[*key].clone());
         let (was, is) = (of(&before), of(&after));
         if was != is && !was.is_null() && !is.is_null() {
-            let what = format!("the identifiers of all customers who log in change: `login.{}` is another", keys.join("."));
+            let what =
+                format!("the identifiers of all customers who log in change: `login.{}` is another", keys.join("."));
             changes.push(danger(what).from_to(shown_value("subject", &was), shown_value("subject", &is)));
         }
     }
@@ -102,9 +107,9 @@ fn of_accounts(old: &Policy, new: &Policy) -> Option<PolicyChange> {
     else {
         return None;
     };
-    let moved = before.customers().filter(|(name, customer)| {
-        after.find(name).is_some_and(|account| account.customer != **customer)
-    });
+    let moved = before
+        .customers()
+        .filter(|(name, customer)| after.find(name).is_some_and(|account| account.customer != **customer));
     let count = moved.count();
     (count > 0).then(|| danger(format!("the identifiers of {count} accounts change: their subject is another")))
 }
@@ -117,7 +122,8 @@ fn of_backends(old: &Policy, new: &Policy) -> Vec<PolicyChange> {
         route.placement.is_some() && sent(old, route) != sent(new, other)
     });
     let told = |route: &Route| {
-        let what = format!("route {}: its backend would know all customers by other identifiers (`pairwise`)", route.name);
+        let what =
+            format!("route {}: its backend would know all customers by other identifiers (`pairwise`)", route.name);
         danger(what).from_to(Some(old_backend(route)), routes.get(&*route.name).map(|route| old_backend(route)))
     };
     changed.map(told).collect()
@@ -146,7 +152,8 @@ fn of_sent(old: &Compared, new: &Compared) -> Vec<PolicyChange> {
         before.placement.is_some() && after.placement.is_some() && before.send_subject != after.send_subject
     });
     let told = |(before, after): (&Route, &Route)| {
-        let what = format!("route {}: its backend would know all customers by other names (`identifier.send`)", before.name);
+        let what =
+            format!("route {}: its backend would know all customers by other names (`identifier.send`)", before.name);
         danger(what).from_to(form(before), form(after))
     };
     changed.map(told).collect()

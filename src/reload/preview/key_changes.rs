@@ -20,12 +20,16 @@ pub(super) fn changes(old: &Compared, new: &Compared, now: u64) -> Vec<PolicyCha
             _ => return false,
         };
         // That its owner vanishes, or is new, has been told.
-        !new.meaning.entries(section).contains_key(&version.id) || !old.meaning.entries(section).contains_key(&version.id)
+        !new.meaning.entries(section).contains_key(&version.id)
+            || !old.meaning.entries(section).contains_key(&version.id)
     };
     let mut changes = Vec::new();
-    for version in old.policy.versions.iter().filter(|version| {
-        version.kind != "identifier_key" && is_live(version) && !is_gone(version)
-    }) {
+    for version in old
+        .policy
+        .versions
+        .iter()
+        .filter(|version| version.kind != "identifier_key" && is_live(version) && !is_gone(version))
+    {
         let name = titled(version);
         match after.get(&key(version)) {
             Some(new) if !is_live(new) => {

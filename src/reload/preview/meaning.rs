@@ -40,7 +40,7 @@ pub enum Section {
 }
 
 /// The entries of one section.
-pub type Entries = BTreeMap<String, String>;
+pub(super) type Entries = BTreeMap<String, String>;
 
 /// Lists whose order counts.
 const ORDERED: [&str; 6] = ["issuer", "errors", "customer_token_sources", "client_from", "keys", "certificates"];

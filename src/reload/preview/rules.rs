@@ -121,7 +121,9 @@ pub(super) fn subject(section: Section) -> ChangeSubject {
 
 /// Returns whether a key is a limit.
 pub(super) fn is_limit(key: &str) -> bool {
-    ["limits", "quota", "memory_limit", "attempts", "login.limits", "login.attempts"].iter().any(|at| is_within(key, at))
+    ["limits", "quota", "memory_limit", "attempts", "login.limits", "login.attempts"]
+        .iter()
+        .any(|at| is_within(key, at))
 }
 
 fn is_true(value: &Value) -> bool {

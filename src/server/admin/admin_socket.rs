@@ -15,6 +15,7 @@ pub mod revocations;
 pub mod socket_file;
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,11 +26,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::gateway::Shared;
+use crate::policy_change::PolicyChange;
 use crate::server::Phase;
 use crate::server::upgrade::Successor;
 use crate::server::upgrade::lock_owner::Owner;
@@ -51,8 +54,20 @@ pub enum Wish {
     Reload(oneshot::Sender<Result<(), String>>),
     /// Compare the configuration with the running one; the keys that need a restart go back.
     Compare(oneshot::Sender<Result<Vec<&'static str>, String>>),
+    /// Tell what the configuration of another file would change, and which calls of the last hour it would refuse.
+    Preview(PreviewQuestion, oneshot::Sender<Result<Vec<PolicyChange>, String>>),
     /// Hand over to another process, which may take over.
     Handover(Successor),
+}
+
+/// A configuration that is not in force.
+#[derive(Debug, Deserialize)]
+pub struct PreviewQuestion {
+    /// Its file: an absolute path.
+    pub file: PathBuf,
+    /// Hold the calls of the last hour against it too.
+    #[serde(default)]
+    pub replay: bool,
 }
 
 /// Serves until another process takes over. `owner` is this process; `wishes` are requests to the process as a whole.
@@ -158,10 +173,17 @@ async fn answer(
             ask_process(wishes, Wish::Reload).await?;
             Ok(json!({ "reloaded": true }))
         }
+        (&Method::GET, ["reloads"]) => Ok(json!(shared.reloads.latest())),
+        (&Method::POST, ["plan"]) => {
+            let question: PreviewQuestion = read(body).await?;
+            let changes = ask_process(wishes, |asked| Wish::Preview(question, asked)).await?;
+            let danger = changes.iter().any(|change| change.danger);
+            Ok(json!({ "danger": danger, "changes": changes, "not_in_force": shared.metrics.reloads().fault }))
+        }
         (&Method::GET, ["reload"]) => Ok(json!({ "needs_restart": ask_process(wishes, Wish::Compare).await? })),
         _ => {
             let known = "/sessions /sessions/ID /revocations /attempts /state/records /keys /refusals /refusals/ID /explain \
-                         /readiness /process /reload /handover";
+                         /readiness /process /reload /reloads /plan /handover";
             Err(Fault(StatusCode::NOT_FOUND, known.to_owned()))
         }
     }
