@@ -2,4 +2,6 @@
 
 pub mod admin_http;
 pub mod admin_socket;
+pub mod key_versions;
 pub(super) mod readiness;
+pub mod status;

@@ -1,12 +1,11 @@
 //! Operators' API on a Unix socket, for logins, revocations and reloads; only the user of this process can open it. No
 //! response contains a secret: sessions go by their handle, API keys by their id.
 
-mod api_error;
-mod attempts;
+pub(super) mod api_error;
+pub(super) mod attempts;
 mod clock;
 mod customer_rules;
 mod handover;
-mod key_versions;
 pub mod logins;
 pub mod revocations;
 pub mod socket_file;
@@ -28,12 +27,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::gateway::Shared;
 use crate::server::Phase;
+use crate::server::admin::key_versions::key_versions;
+use crate::server::admin::status::StatusBoard;
 use crate::server::upgrade::Successor;
 use crate::server::upgrade::lock_owner::Owner;
 use api_error::Fault;
 use clock::now;
 use handover::{asks_for_handover, hand_over, successor};
-use key_versions::key_versions;
 
 /// Most bytes of a request body.
 const MAX_BODY: usize = 64 * 1024;
@@ -53,6 +53,7 @@ pub async fn serve(
     socket: tokio::net::UnixListener,
     owner: Owner,
     shared: Arc<Shared>,
+    board: Arc<StatusBoard>,
     wishes: mpsc::Sender<Wish>,
     mut phase: watch::Receiver<Phase>,
 ) {
@@ -70,17 +71,17 @@ pub async fn serve(
                 continue;
             }
         };
-        let (owner, shared, wishes) = (Arc::clone(&owner), Arc::clone(&shared), wishes.clone());
+        let (owner, sources) = (Arc::clone(&owner), (Arc::clone(&shared), Arc::clone(&board), wishes.clone()));
         tokio::spawn(async move {
             let peer = stream.peer_cred();
             let service = service_fn(|request| {
-                let (owner, shared, wishes) = (Arc::clone(&owner), Arc::clone(&shared), wishes.clone());
+                let (owner, (shared, board, wishes)) = (Arc::clone(&owner), sources.clone());
                 let may_take_over = asks_for_handover(&request).then(|| successor(&owner, &request, &peer));
                 async move {
                     Ok::<_, Infallible>(match may_take_over {
                         Some(Ok(())) => hand_over(request, wishes),
                         Some(Err(fault)) => response(Err(fault)),
-                        None => response(answer(request, &owner, &shared, &wishes).await),
+                        None => response(answer(request, &owner, &shared, &board, &wishes).await),
                     })
                 }
             });
@@ -106,6 +107,7 @@ async fn answer(
     request: Request<Incoming>,
     owner: &Owner,
     shared: &Shared,
+    board: &Arc<StatusBoard>,
     wishes: &mpsc::Sender<Wish>,
 ) -> Result<Value, Fault> {
     let (parts, body) = request.into_parts();
@@ -127,21 +129,26 @@ async fn answer(
         }
         (&Method::GET, ["attempts"]) => attempts::list(shared, read(body).await?).await,
         (&Method::DELETE, ["attempts"]) => attempts::clear(shared, read(body).await?).await,
-        (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy(), shared.state.revocations(), now())),
+        (&Method::GET, ["status"]) => {
+            let stopping = || Fault(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping".to_owned());
+            Ok(json!(*board.report().await.ok_or_else(stopping)?))
+        }
+        (&Method::GET, ["keys"]) => Ok(json!(key_versions(&shared.policy(), shared.state.revocations(), now()))),
         (&Method::POST, ["reload"]) => {
             ask_process(wishes, Wish::Reload).await?;
             Ok(json!({ "reloaded": true }))
         }
         (&Method::GET, ["reload"]) => Ok(json!({ "needs_restart": ask_process(wishes, Wish::Compare).await? })),
         _ => {
-            let known = "/sessions /sessions/ID /revocations /attempts /state/records /keys /process /reload /handover";
+            let known =
+                "/sessions /sessions/ID /revocations /attempts /state/records /keys /status /process /reload /handover";
             Err(Fault(StatusCode::NOT_FOUND, known.to_owned()))
         }
     }
 }
 
 /// Sends a request to the process as a whole, and waits for the outcome.
-async fn ask_process<T>(
+pub(super) async fn ask_process<T>(
     wishes: &mpsc::Sender<Wish>,
     wish: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Wish,
 ) -> Result<T, Fault> {
@@ -153,7 +160,7 @@ async fn ask_process<T>(
 }
 
 /// Parses a JSON body; an empty one is `null`.
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Fault> {
+pub(super) async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Fault> {
     let bytes = Limited::new(body, MAX_BODY).collect().await;
     let bytes = bytes.map_err(|_| Fault(StatusCode::BAD_REQUEST, "the request broke off".to_owned()))?.to_bytes();
     let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
