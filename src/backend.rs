@@ -8,6 +8,7 @@ pub mod endpoints;
 pub(crate) mod fault;
 pub mod pool;
 pub mod proxy_protocol;
+pub mod standing;
 pub mod token;
 mod watch;
 

@@ -173,6 +173,7 @@
 //! | 0 | `key_usage` | last use of keys |
 //! | 0 | `lockout` | `attempts` of gateway.yaml; the delays are computed in `state::login_lockout` |
 //! | 0 | `matchers` | conditions on header fields and query |
+//! | 0 | `operator_token` | the operator's token for the status page |
 //! | 0 | `path` | path normalization |
 //! | 0 | `query` | query parameters that choose a route |
 //! | 0 | `response` | response filter |
@@ -196,6 +197,7 @@
 //! |--:|---|---|
 //! | 3 | `pool` | a worker's connection pool: sending, retries, timeouts, response bodies; idle HTTP/1.1 connections in `idle_connections` |
 //! | 3 | `watch` | DNS refresh; health checks (`health_probe` sends, `endpoints::health_check` counts) |
+//! | 2 | `standing` | standing of a backend and its servers, for operators |
 //! | 2 | `connection` | dialling, HTTP/1.1 and HTTP/2 connections; header names spelled and odd response heads mended on the way; errors with their `causes` and the key that helps |
 //! | 1 | `token` | access token of a backend, from an OAuth server |
 //! | 1 | `admission` | concurrency limit, adaptive limit, queue, circuit breaker, retry budget |

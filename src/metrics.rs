@@ -17,6 +17,7 @@ mod reloads;
 mod servers;
 mod spans;
 mod state;
+mod traffic;
 mod worker_heartbeat;
 mod worker_metrics;
 
@@ -40,6 +41,7 @@ pub use reloads::Reloads;
 pub use servers::{BackendLevels, ServerLevels};
 pub use spans::SpanCounts;
 pub use state::{Levels, StateMetrics};
+pub use traffic::{DurationCounts, RouteCounts, Traffic, TrafficCounts};
 pub use worker_heartbeat::TURN;
 pub use worker_metrics::WorkerMetrics;
 
@@ -140,6 +142,11 @@ impl Metrics {
             first.entry(file).and_modify(|known: &mut i64| *known = end.min(*known)).or_insert(end);
         }
         *locked(&self.certificates) = first;
+    }
+
+    /// The expiry of certificates by file, in seconds since 1970.
+    pub fn certificate_ends(&self) -> BTreeMap<String, i64> {
+        locked(&self.certificates).clone()
     }
 
     /// Sets the state of issuers' keys.

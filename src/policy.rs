@@ -31,6 +31,7 @@ pub mod login_page;
 pub mod login_provider;
 pub mod matchers;
 mod openapi;
+mod operator_token;
 pub mod path;
 pub mod path_placement;
 mod protected_resource;
@@ -66,6 +67,7 @@ use crate::config::{Config, Problems, Warning};
 use crate::customer::Deriver;
 use crate::fields::FieldSet;
 use crate::key_validity::KeyVersion;
+use crate::secret::Secret;
 use crate::state::Quota;
 use crate::state::quota::Period;
 pub use access_token::AccessToken;
@@ -162,6 +164,8 @@ pub struct Policy {
     pub memory_limit: Option<u64>,
     /// Hosts by which the operators' listener is asked, beside addresses and localhost.
     pub admin_hosts: Vec<String>,
+    /// The operator's token, with which the status page acts.
+    pub operator_token: Option<Secret>,
     /// Parts without which this replica is not ready: `state`, `issuer:URL`.
     pub required_parts: Vec<String>,
     /// The SHA-256 of gateway.yaml.
@@ -185,6 +189,8 @@ impl Policy {
         let read_login = |login| login::read(config, login, &authorities, known, backends.as_ref(), problems);
         let login = flattened(raw.login.as_ref().map(read_login));
         let cookie = flattened(read_cookie(config, lasting, problems));
+        let operator_token =
+            flattened(raw.admin.token.as_ref().map(|token| operator_token::read(config, token, problems)));
         let mut versions = Vec::new();
         let clients = callers::read_clients(config, &authorities, lasting, &mut versions, problems);
         let header_secrets = header_secrets::read(config, &clients, &lasting.uses, &mut versions, problems);
@@ -205,7 +211,7 @@ impl Policy {
             descriptions: &descriptions,
         };
         let routes = compiler.compile_all(problems);
-        let (issuer, deriver, login, cookie) = (issuer?, deriver?, login?, cookie?);
+        let (issuer, deriver, login, cookie, operator_token) = (issuer?, deriver?, login?, cookie?, operator_token?);
         // A route without a backend is told by the checks of the file alone; without it the others would have wrong numbers.
         if !problems.is_empty() || routes.len() != raw.routes.len() {
             return None;
@@ -234,6 +240,7 @@ impl Policy {
             errors,
             memory_limit: raw.memory_limit.map(|size| size.bytes() as u64),
             admin_hosts: raw.admin.hosts.clone(),
+            operator_token,
             required_parts: raw.readiness.require.clone(),
             access_log: raw.log.access.lines(),
             config_digest: config.digest(),

@@ -11,6 +11,7 @@ use crate::gateway::Shared;
 use crate::server::Phase;
 use crate::server::admin::admin_http;
 use crate::server::admin::admin_socket::{self, Wish};
+use crate::server::admin::status::StatusBoard;
 use crate::server::upgrade::lock_owner::Owner;
 
 /// Both, bound.
@@ -34,9 +35,11 @@ impl AdminSockets {
         let (wishing, wishes) = mpsc::channel(4);
         let _guard = control.enter();
         let tcp = tokio::net::TcpListener::from_std(self.tcp)?;
-        control.spawn(admin_http::serve(tcp, Arc::clone(shared), phase.clone()));
+        let board = StatusBoard::start(control.handle(), Arc::clone(shared), phase.clone());
+        let (of_tcp, wishing_there) = (Arc::clone(&board), wishing.clone());
+        control.spawn(admin_http::serve(tcp, Arc::clone(shared), of_tcp, wishing_there, phase.clone()));
         let unix = tokio::net::UnixListener::from_std(self.unix)?;
-        control.spawn(admin_socket::serve(unix, owner.clone(), Arc::clone(shared), wishing, phase));
+        control.spawn(admin_socket::serve(unix, owner.clone(), Arc::clone(shared), board, wishing, phase));
         Ok(wishes)
     }
 }

@@ -67,7 +67,11 @@ pub(super) fn tell(config: &Config, method: Method, target: &str, expected: Expe
     runtime.block_on(exchange(&socket_file::socket_path(config), method, target, None, expected))
 }
 
-async fn exchange(
+/// Asks the gateway at this socket.
+///
+/// # Errors
+/// It does not run, or refuses with a reason.
+pub(super) async fn exchange(
     socket: &Path,
     method: Method,
     target: &str,

@@ -23,6 +23,11 @@ struct Past {
 }
 
 impl Reloads {
+    /// The time of the last success and of the last failure, in seconds since 1970.
+    pub fn last(&self) -> (Option<u64>, Option<u64>) {
+        (self.ok.last, self.failed.last)
+    }
+
     pub(super) fn note(&mut self, fault: Option<String>, now: u64) {
         let past = if fault.is_none() { &mut self.ok } else { &mut self.failed };
         *past = Past { count: past.count + 1, last: Some(now) };

@@ -3,4 +3,6 @@
 mod accept;
 pub mod admin_http;
 pub mod admin_socket;
+pub mod key_versions;
 pub(super) mod readiness;
+pub mod status;

@@ -21,6 +21,7 @@ mod listing;
 mod mutex;
 mod reconcile;
 mod refresh_families;
+mod replicas;
 mod revocation_rules;
 mod rule_log;
 mod scan;
@@ -49,6 +50,7 @@ use connect_log::ConnectLog;
 use connection::RedisConnection;
 pub use listing::Among;
 use mutex::locked;
+pub use replicas::Replica;
 use sentinels::Sentinels;
 pub use settings::{RedisSettings, RedisTopology};
 use store::Inner;
@@ -144,6 +146,11 @@ impl Redis {
     /// Last measured delay of news from one replica to another.
     pub(super) fn propagation(&self) -> Duration {
         Duration::from_micros(self.inner.propagation.load(Ordering::Relaxed))
+    }
+
+    /// Other replicas that have been heard of in the last ten minutes.
+    pub(super) fn replicas(&self) -> Vec<Replica> {
+        self.inner.replicas.all(self.inner.millis())
     }
 
     /// Commands per pipeline: one in a cluster, where a pipeline is for one slot.

@@ -42,6 +42,11 @@ impl Circuit {
         self.open_until.load(Ordering::Relaxed) != 0
     }
 
+    /// Failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
     /// Least time until the next trial request.
     pub(in crate::backend) fn left(&self, now: u64) -> Duration {
         Duration::from_millis(self.open_until.load(Ordering::Relaxed).saturating_sub(now))

@@ -52,6 +52,8 @@ pub struct EndpointStatus {
     pub(in crate::backend) connections: Arc<ConnectionLimit>,
     /// Present outage, for the log.
     pub(super) trouble: Trouble,
+    /// What went wrong last in it, for operators.
+    last_fault: Mutex<Option<String>>,
     /// By fault of a response.
     tolerated: [LogThrottle; ResponseFault::COUNT],
     excess: LogThrottle,
@@ -83,6 +85,7 @@ impl EndpointStatus {
             idle_connections: AtomicUsize::new(0),
             connections: Arc::default(),
             trouble: Trouble::default(),
+            last_fault: Mutex::default(),
             tolerated: Default::default(),
             excess: LogThrottle::default(),
         }
@@ -202,10 +205,29 @@ impl EndpointStatus {
         None
     }
 
+    /// Why it gets no requests, or what went wrong last in an outage that goes on.
+    pub(in crate::backend) fn why(&self, now: u64) -> Option<String> {
+        let (out_until, is_failing) = (self.out_until.load(Ordering::Relaxed), self.trouble.is_on());
+        let last = self.last_fault.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|_| is_failing);
+        match (out_until, last) {
+            (UNTIL_GOOD, last) => Some(last.unwrap_or_else(|| "health check fails".to_owned())),
+            (until, last) if until > now => {
+                let ejected = format!("ejected for another {} s", (until - now).div_ceil(1_000));
+                Some(last.map_or_else(|| ejected.clone(), |last| format!("{ejected}; {last}")))
+            }
+            (_, last) => last,
+        }
+    }
+
+    fn keep_fault(&self, fault: String) {
+        *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    }
+
     /// Logs a failed request with its reason, throttled.
     pub(in crate::backend) fn note_fault(&self, fault: &ServerFault, request_id: &HeaderValue) {
         let Some((doing, reason)) = &fault.cause else { return };
         if let Some(left_out) = self.trouble.failed(millis(Instant::now())) {
+            self.keep_fault(format!("{}: {reason}", doing.as_str()));
             let (backend, server) = (&*self.backend, &*self.name);
             let (doing, request_id) = (doing.as_str(), request_id.to_str().unwrap_or_default());
             tracing::warn!(backend, server, doing, reason, request_id, left_out, "request to a backend server failed");
@@ -277,6 +299,7 @@ impl EndpointStatus {
     pub(super) fn note_bad(&self, why: &str) {
         self.trouble.begin(millis(Instant::now()));
         self.trouble.note_said();
+        self.keep_fault(format!("health check: {why}"));
         let (backend, server) = (&*self.backend, &*self.name);
         tracing::warn!(backend, server, why, "health check failed: the server gets no requests");
     }

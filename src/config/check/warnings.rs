@@ -38,6 +38,12 @@ fn admin(config: &Config, warnings: &mut Vec<Warning>) {
             format!("{address} is open to networks, and asks for no credential: metrics and routes are shown");
         let help = "let only Prometheus and probes reach it, or listen on 127.0.0.1";
         warnings.push(config.warning("admin.address", message, help));
+        if config.raw().admin.token.is_some() {
+            let message =
+                format!("the operator's token goes to {address} by plain http: whoever hears it can act with it");
+            let help = "listen on 127.0.0.1 and come through a tunnel such as ssh -L, or remove `admin.token`";
+            warnings.push(config.warning("admin.token", message, help));
+        }
     }
 }
 

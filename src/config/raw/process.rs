@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::SecretRef;
 use crate::config::percentage::Percentage;
 use crate::config::scalar::{Duration, SocketAddress};
 
@@ -22,11 +23,14 @@ pub struct Admin {
     /// A Unix socket for the commands that ask the running gateway, for reload and upgrade. Only the user that runs the gateway can open it.
     /// Default: `admin.sock` in `state.embedded.path`.
     pub socket: Option<PathBuf>,
+    /// The operator's token, of 32 characters or more: with it the status page can reload, end sessions, revoke and clear
+    /// lockouts. Without it the page is read-only.
+    pub token: Option<SecretRef>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 9900)), hosts: Vec::new(), socket: None }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 9900)), hosts: Vec::new(), socket: None, token: None }
     }
 }
 

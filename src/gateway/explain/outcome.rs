@@ -78,11 +78,6 @@ pub(super) fn summary(record: &Record, connection: &Connection, refused: &Refuse
     explanation
 }
 
-/// What to do about a refusal, in a sentence; empty where there is nothing to say.
-fn remedy_of(_refusal: Refusal) -> &'static str {
-    ""
-}
-
 /// Makes this refusal the outcome: the last step that refused is its own. One that no step tells of gets a step.
 pub(super) fn settle(explanation: &mut Explanation, refusal: Refusal, refused: Option<&Refused>) {
     let row = refused.map_or_else(|| row(refusal), Refused::row);
@@ -113,7 +108,7 @@ pub(super) fn settle(explanation: &mut Explanation, refusal: Refusal, refused: O
     explanation.refusal = Some(refusal.as_str().to_owned());
     explanation.status = Some(row.status.as_u16());
     explanation.code = Some(row.code.to_owned());
-    explanation.remedy = Some(remedy_of(refusal).to_owned()).filter(|text| !text.is_empty());
+    explanation.remedy = Some(refusal.fix().to_owned());
     (explanation.identifier, explanation.backend_request) = (None, Vec::new());
 }
 
@@ -140,7 +135,7 @@ pub(super) fn settle_observed(explanation: &mut Explanation, refusal: Refusal) {
     explanation.verdict = Decision::Passed;
     explanation.refusal = Some(refusal.as_str().to_owned());
     explanation.code = Some(row.code.to_owned());
-    explanation.remedy = Some(remedy_of(refusal).to_owned()).filter(|text| !text.is_empty());
+    explanation.remedy = Some(refusal.fix().to_owned());
 }
 
 /// Notes the listener of a request.

@@ -1,6 +1,9 @@
 //! Operators' HTTP listener, apart from those for callers: /metrics, /livez, /readyz and a status page.
 
 mod connections;
+mod operate;
+mod responses;
+mod status_page;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -8,21 +11,21 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::uri::Authority;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::accept::accepts_openmetrics;
+use super::admin_socket::Wish;
 use super::readiness::Readiness;
+use super::status::StatusBoard;
 use crate::backend::Backend;
 use crate::backend::token::TokenStatus;
 use crate::gateway::Shared;
@@ -30,11 +33,11 @@ use crate::metrics::{
     BackendLevels, BackendTokenLevels, IntrospectionLevels, IssuerLevels, KeyUse, Levels, ServerLevels, openmetrics,
 };
 use crate::open_files;
-use crate::plural::counted;
-use crate::policy::route::Route;
 use crate::server::Phase;
-use crate::version;
 use connections::Connections;
+use operate::operate;
+use responses::{AdminResponse, text};
+use status_page::status_page;
 
 /// Longest use of a connection; then it is closed after a response.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -42,10 +45,25 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Longest wait for the last response on it.
 const LAST: Duration = Duration::from_secs(10);
 
-/// Serves until another process takes over.
-pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
+/// What the answers come from.
+struct Sources {
+    shared: Arc<Shared>,
+    board: Arc<StatusBoard>,
+    wishes: mpsc::Sender<Wish>,
+    phase: watch::Receiver<Phase>,
+}
+
+/// Serves until another process takes over. `wishes` are requests to the process as a whole.
+pub async fn serve(
+    socket: TcpListener,
+    shared: Arc<Shared>,
+    board: Arc<StatusBoard>,
+    wishes: mpsc::Sender<Wish>,
+    phase: watch::Receiver<Phase>,
+) {
     let mut left = phase.clone();
     let connections = Connections::new(open_files::for_operators());
+    let sources = Arc::new(Sources { shared, board, wishes, phase });
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -60,12 +78,13 @@ pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Recei
             }
         };
         let (place, another_took_it) = connections.enter();
-        let (shared, phase) = (Arc::clone(&shared), phase.clone());
+        let sources = Arc::clone(&sources);
         tokio::spawn(async move {
+            let end = Instant::now() + LONGEST;
             let service = service_fn(|request| {
                 place.used();
-                let response = answer(&request, &shared, *phase.borrow());
-                async move { Ok::<_, Infallible>(response) }
+                let sources = Arc::clone(&sources);
+                async move { Ok::<_, Infallible>(answer(request, &sources, end).await) }
             });
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
@@ -86,19 +105,25 @@ pub async fn serve(socket: TcpListener, shared: Arc<Shared>, phase: watch::Recei
     }
 }
 
-fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Response<Full<Bytes>> {
-    let serves = matches!(phase, Phase::Running | Phase::Waiting);
+/// The response. `end` is the end of the connection.
+async fn answer(request: Request<Incoming>, sources: &Sources, end: Instant) -> AdminResponse {
+    let shared = &sources.shared;
+    let path = request.uri().path();
+    // Probes tell nobody anything, and must not fail because of the name by which they ask.
+    if !matches!(path, "/livez" | "/readyz") && !is_asked_by_an_own_name(&request, &shared.policy().admin_hosts) {
+        let told = "this listener does not answer to that host: add it to admin.hosts, or ask by address\n".to_owned();
+        return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", told);
+    }
+    if let Some(action) = path.strip_prefix("/operate/").map(str::to_owned) {
+        return operate(request, &action, shared, &sources.wishes).await;
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let path = request.uri().path();
-    // Probes tell nobody anything, and must not fail because of the name by which they ask.
-    if !matches!(path, "/livez" | "/readyz") && !is_asked_by_an_own_name(request, &shared.policy().admin_hosts) {
-        let told = "this listener does not answer to that host: add it to admin.hosts, or ask by address\n".to_owned();
-        return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", told);
-    }
+    let phase = *sources.phase.borrow();
+    let serves = matches!(phase, Phase::Running | Phase::Waiting);
     match path {
         "/metrics" if accepts_openmetrics(request.headers()) => {
             note_levels(shared);
@@ -116,8 +141,13 @@ fn answer(request: &Request<Incoming>, shared: &Shared, phase: Phase) -> Respons
             text(status, "text/plain", readiness.text())
         }
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining\n".to_owned()),
-        "/" => text(StatusCode::OK, "text/html; charset=utf-8", page(shared, phase)),
-        _ => text(StatusCode::NOT_FOUND, "text/plain", "/metrics /livez /readyz /\n".to_owned()),
+        _ => match status_page(&request, &sources.board, end).await {
+            Some(response) => response,
+            None => {
+                let known = "/metrics /livez /readyz / /status.json /status/events /refusals/ID\n".to_owned();
+                text(StatusCode::NOT_FOUND, "text/plain", known)
+            }
+        },
     }
 }
 
@@ -216,61 +246,4 @@ fn levels(backend: &Backend) -> BackendLevels {
 
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
-    );
-    response
-}
-
-/// The backend of a route; where there are several, their shares.
-fn backends(route: &Route) -> String {
-    let Some(weighted) = &route.weighted else { return route.backend.name.to_string() };
-    let shares: Vec<String> = weighted.iter().map(|(weight, it)| format!("{} {weight}", it.backend.name)).collect();
-    shares.join(", ")
-}
-
-/// Status page. Nothing in it comes from a caller.
-fn page(shared: &Shared, phase: Phase) -> String {
-    let policy = shared.policy();
-    let mut rows = String::new();
-    for route in &policy.routes {
-        let requirements = &route.requirements;
-        let wants =
-            [(requirements.client, "client"), (requirements.customer, "customer"), (requirements.api_key, "API key")];
-        let wants: Vec<&str> = wants.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
-        let mode = route.enforcement;
-        rows.push_str(&format!(
-            "<tr><td>{}<td>{}<td>{}<td>{mode}\n",
-            escaped(&route.name),
-            if wants.is_empty() { "nothing".to_owned() } else { wants.join(", ") },
-            escaped(&backends(route)),
-        ));
-    }
-    let state = if matches!(phase, Phase::Running | Phase::Waiting) { "running" } else { "draining" };
-    let fault = shared.metrics.reloads().fault.map(|fault| {
-        let fault = escaped(&fault);
-        format!("<p>The last reload has failed, and the configuration before is still in force:\n<pre>{fault}</pre>\n")
-    });
-    format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>wicketgate</title>\n\
-         <style>body{{font:16px/1.5 system-ui;margin:2rem;max-width:50rem}}td,th{{text-align:left;padding:.2rem 1.5rem .2rem 0}}</style>\n\
-         <h1>wicketgate {}</h1>\n<p>{state}, {}. <a href=/metrics>metrics</a> <a href=/livez>livez</a> <a href=/readyz>readyz</a>\n\
-         {}<table><tr><th>route<th>requires<th>backend<th>mode\n{rows}</table>\n",
-        version::FULL,
-        counted(shared.state.session_count() as u64, "live session"),
-        fault.unwrap_or_default(),
-    )
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,13 +1,12 @@
 //! Operators' API on a Unix socket, for logins, revocations and reloads; only the user of this process can open it. No
 //! response contains a secret: sessions go by their handle, API keys by their id.
 
-mod api_error;
-mod attempts;
+pub(super) mod api_error;
+pub(super) mod attempts;
 mod audited;
 mod clock;
 mod customer_rules;
 mod handover;
-mod key_versions;
 pub mod logins;
 mod observed;
 mod refusals;
@@ -34,13 +33,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::gateway::Shared;
 use crate::policy_change::PolicyChange;
 use crate::server::Phase;
+use crate::server::admin::key_versions::key_versions;
+use crate::server::admin::status::StatusBoard;
 use crate::server::upgrade::Successor;
 use crate::server::upgrade::lock_owner::Owner;
 use api_error::Fault;
 use audited::AuditedRequest;
 use clock::now;
 use handover::{asks_for_handover, hand_over, successor};
-use key_versions::key_versions;
 
 /// Most bytes of a request body.
 const MAX_BODY: usize = 64 * 1024;
@@ -75,6 +75,7 @@ pub async fn serve(
     socket: tokio::net::UnixListener,
     owner: Owner,
     shared: Arc<Shared>,
+    board: Arc<StatusBoard>,
     wishes: mpsc::Sender<Wish>,
     mut phase: watch::Receiver<Phase>,
 ) {
@@ -92,11 +93,11 @@ pub async fn serve(
                 continue;
             }
         };
-        let (owner, shared, wishes) = (Arc::clone(&owner), Arc::clone(&shared), wishes.clone());
+        let (owner, sources) = (Arc::clone(&owner), (Arc::clone(&shared), Arc::clone(&board), wishes.clone()));
         tokio::spawn(async move {
             let peer = stream.peer_cred();
             let service = service_fn(|request| {
-                let (owner, shared, wishes) = (Arc::clone(&owner), Arc::clone(&shared), wishes.clone());
+                let (owner, (shared, board, wishes)) = (Arc::clone(&owner), sources.clone());
                 let noted = AuditedRequest::of(&request, &peer);
                 let may_take_over = asks_for_handover(&request).then(|| successor(&owner, &request, &peer));
                 async move {
@@ -114,7 +115,7 @@ pub async fn serve(
                             response(outcome)
                         }
                         None => {
-                            let outcome = answer(request, &owner, &shared, &wishes).await;
+                            let outcome = answer(request, &owner, &shared, &board, &wishes).await;
                             note(&outcome);
                             response(outcome)
                         }
@@ -143,6 +144,7 @@ async fn answer(
     request: Request<Incoming>,
     owner: &Owner,
     shared: &Arc<Shared>,
+    board: &Arc<StatusBoard>,
     wishes: &mpsc::Sender<Wish>,
 ) -> Result<Value, Fault> {
     let (parts, body) = request.into_parts();
@@ -164,7 +166,11 @@ async fn answer(
         }
         (&Method::GET, ["attempts"]) => attempts::list(shared, read(body).await?).await,
         (&Method::DELETE, ["attempts"]) => attempts::clear(shared, read(body).await?).await,
-        (&Method::GET, ["keys"]) => Ok(key_versions(&shared.policy(), shared.state.revocations(), now())),
+        (&Method::GET, ["status"]) => {
+            let stopping = || Fault(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping".to_owned());
+            Ok(json!(*board.report().await.ok_or_else(stopping)?))
+        }
+        (&Method::GET, ["keys"]) => Ok(json!(key_versions(&shared.policy(), shared.state.revocations(), now()))),
         (&Method::GET, ["refusals"]) => refusals::latest(shared, query),
         (&Method::GET, ["refusals", id]) => refusals::find(shared, id),
         (&Method::POST, ["explain"]) => refusals::explain(shared, read_long(body).await?).await,
@@ -183,14 +189,14 @@ async fn answer(
         (&Method::GET, ["reload"]) => Ok(json!({ "needs_restart": ask_process(wishes, Wish::Compare).await? })),
         _ => {
             let known = "/sessions /sessions/ID /revocations /attempts /state/records /keys /refusals /refusals/ID /explain \
-                         /readiness /process /reload /reloads /plan /handover";
+                         /readiness /status /process /reload /reloads /plan /handover";
             Err(Fault(StatusCode::NOT_FOUND, known.to_owned()))
         }
     }
 }
 
 /// Sends a request to the process as a whole, and waits for the outcome.
-async fn ask_process<T>(
+pub(super) async fn ask_process<T>(
     wishes: &mpsc::Sender<Wish>,
     wish: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Wish,
 ) -> Result<T, Fault> {
@@ -202,7 +208,7 @@ async fn ask_process<T>(
 }
 
 /// Parses a JSON body; an empty one is `null`.
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Fault> {
+pub(super) async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Fault> {
     read_within(body, MAX_BODY).await
 }
 

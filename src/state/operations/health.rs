@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::handover::AFTER_HANDOVER;
-use crate::state::{State, Store};
+use crate::state::{Replica, State, Store};
 
 impl State {
     /// Returns whether the last exchange with the store succeeded.
@@ -45,6 +45,14 @@ impl State {
         match &self.store {
             Store::Memory | Store::Embedded(_) => None,
             Store::Redis(store, _) => Some((store.staleness(), store.propagation())),
+        }
+    }
+
+    /// Other replicas that share the state; `None` where it is of this process alone.
+    pub fn replicas(&self) -> Option<Vec<Replica>> {
+        match &self.store {
+            Store::Memory | Store::Embedded(_) => None,
+            Store::Redis(store, _) => Some(store.replicas()),
         }
     }
 

@@ -15,6 +15,7 @@ use super::connect::connect;
 use super::connect_log::ConnectLog;
 use super::connection::RedisConnection;
 use super::fields::{ends, session_fields};
+use super::replicas::Replicas;
 use super::revocation_rules::PAGE;
 use super::scripts::Scripts;
 use super::sentinels::Sentinels;
@@ -62,6 +63,8 @@ pub(super) struct Inner {
     pub(super) page: AtomicUsize,
     /// Background work.
     pub(super) chores: Chores,
+    /// Other replicas, by their heartbeats.
+    pub(super) replicas: Replicas,
 }
 
 impl Inner {
@@ -94,6 +97,7 @@ impl Inner {
             cursor: AtomicU64::new(0),
             page: AtomicUsize::new(PAGE),
             chores: Chores::default(),
+            replicas: Replicas::default(),
         }
     }
 

@@ -159,9 +159,11 @@ fn hear(inner: &Inner, text: &str) {
             }
         }
         Some(("beat", beat)) => {
-            let sent =
-                beat.split_once(' ').filter(|(name, _)| *name == inner.name).and_then(|(_, sent)| sent.parse().ok());
-            if let Some(sent) = sent {
+            let mut words = beat.splitn(3, ' ');
+            let (name, sent, host) = (words.next().unwrap_or_default(), words.next(), words.next());
+            if name != inner.name {
+                inner.replicas.heard(name, host.unwrap_or_default(), inner.millis());
+            } else if let Some(sent) = sent.and_then(|sent| sent.parse::<u64>().ok()) {
                 let now = u64::try_from(inner.started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 inner.propagation.store(now.saturating_sub(sent), Ordering::Relaxed);
                 let heard = sent / 1_000 + 1;
@@ -249,7 +251,11 @@ async fn catch_up(inner: &Inner, connection: &mut RedisConnection) -> Result<Rul
 
 async fn heartbeat(inner: &Inner, connection: &mut RedisConnection) -> RedisResult<()> {
     let sent = u64::try_from(inner.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    cmd("PUBLISH").arg(inner.channel()).arg(format!("beat {} {sent}", inner.name)).query_async(connection).await
+    cmd("PUBLISH")
+        .arg(inner.channel())
+        .arg(format!("beat {} {sent} {}", inner.name, inner.replicas.host))
+        .query_async(connection)
+        .await
 }
 
 /// One exchange, within its timeout.

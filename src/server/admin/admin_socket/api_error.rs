@@ -9,7 +9,7 @@ pub(super) const SECRET: &str = "this is a secret, and no name of anything: a JW
      `wicketgate revoke token -`, on standard input and without --issuer; API keys go by their id, and clients by theirs";
 
 /// Status code, and a sentence that says what to do.
-pub(super) struct Fault(pub(super) StatusCode, pub(super) String);
+pub(in crate::server::admin) struct Fault(pub(in crate::server::admin) StatusCode, pub(in crate::server::admin) String);
 
 impl From<Unavailable> for Fault {
     fn from(_: Unavailable) -> Self {

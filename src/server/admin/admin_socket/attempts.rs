@@ -16,7 +16,7 @@ use crate::state::login_lockout::{AttemptKey, Failures, NOBODY};
 /// Login or client whose attempts are meant.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NamedAttempts {
+pub(in crate::server::admin) struct NamedAttempts {
     /// `login` or `client`.
     kind: String,
     /// Username as typed in, or a client's id.
@@ -53,7 +53,7 @@ pub(super) async fn list(shared: &Shared, asked: Option<NamedAttempts>) -> Resul
 }
 
 /// Clears the failed attempts of one name; returns their count.
-pub(super) async fn clear(shared: &Shared, asked: NamedAttempts) -> Result<Value, Fault> {
+pub(in crate::server::admin) async fn clear(shared: &Shared, asked: NamedAttempts) -> Result<Value, Fault> {
     let who = asked.who()?;
     let from = asked.from.and_then(|address| attempts_from(&asked.kind, address));
     let cleared = shared.state.clear_attempts(&who, from.as_ref()).await?;

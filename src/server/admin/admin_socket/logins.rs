@@ -35,7 +35,7 @@ pub(super) async fn show(shared: &Shared, id: &str) -> Result<Value, Fault> {
 }
 
 /// Ends the login of this id; returns its last state.
-pub(super) async fn end(shared: &Shared, id: &str) -> Result<Value, Fault> {
+pub(in crate::server::admin) async fn end(shared: &Shared, id: &str) -> Result<Value, Fault> {
     let login = end_login(shared, LoginId::parse(id).ok_or_else(|| no_login(id))?).await?;
     tracing::info!(login = id, customer = login.customer().as_str(), "an operator ended this login");
     Ok(login.shown())

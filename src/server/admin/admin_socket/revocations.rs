@@ -54,7 +54,7 @@ pub(super) fn list(shared: &Shared) -> Value {
 }
 
 /// Revokes; returns the names of what is revoked.
-pub(super) async fn revoke(shared: &Shared, asked: Revocation) -> Result<Value, Fault> {
+pub(in crate::server::admin) async fn revoke(shared: &Shared, asked: Revocation) -> Result<Value, Fault> {
     if let Some(login) = end_shown(shared, &asked).await? {
         tracing::info!(kind = login.kind(), revoked = login.name(), "an operator revoked");
         return Ok(json!({ "kind": login.kind(), "revoked": [login.name()], "note": null }));

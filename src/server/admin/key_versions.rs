@@ -2,15 +2,36 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use crate::auth::credentials::api_key;
 use crate::key_validity::KeyVersion;
 use crate::policy::Policy;
 use crate::state::revocation::Revocations;
 
+/// A version of a key with its standing. Times are in seconds since 1970.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyStanding {
+    /// Kind, such as `api_key`.
+    pub kind: String,
+    /// Id of the key; empty where there is one of its kind.
+    pub id: String,
+    /// Name of the version, no secret.
+    pub version: String,
+    /// `current`, `next`, `previous`, `ended` or `revoked`.
+    pub standing: String,
+    /// First second of use.
+    pub from: Option<u64>,
+    /// First second in which it is no longer accepted.
+    pub until: Option<u64>,
+    /// Last use that this process knows.
+    pub last_used: Option<u64>,
+    /// Whether it can be removed from the configuration: `yes`, `no`, or when.
+    pub remove: String,
+}
+
 /// All versions of all keys with their standing.
-pub(super) fn key_versions(policy: &Policy, revocations: &Revocations, now: u64) -> Value {
+pub(super) fn key_versions(policy: &Policy, revocations: &Revocations, now: u64) -> Vec<KeyStanding> {
     let versions = &policy.versions;
     let all_keys = policy.auth.api_keys.iter().filter(|(digest, _)| revocations.covers_api_key(digest));
     let revoked: HashSet<(&str, String)> =
@@ -42,12 +63,16 @@ pub(super) fn key_versions(policy: &Policy, revocations: &Revocations, now: u64)
             () if version.until < u64::MAX => ("previous", "by itself".to_owned()),
             () => ("previous", "when it is not used any more".to_owned()),
         };
-        json!({
-            "kind": version.kind, "id": version.id, "version": version.version, "standing": standing,
-            "from": from,
-            "until": (version.until < u64::MAX).then_some(version.until),
-            "last_used": version.used.seconds(), "remove": remove,
-        })
+        KeyStanding {
+            kind: version.kind.to_owned(),
+            id: version.id.clone(),
+            version: version.version.clone(),
+            standing: standing.to_owned(),
+            from,
+            until: (version.until < u64::MAX).then_some(version.until),
+            last_used: version.used.seconds(),
+            remove,
+        }
     });
     shown.collect()
 }

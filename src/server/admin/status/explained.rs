@@ -1,0 +1,88 @@
+//! The explanation of one recent refusal, as JSON and as a page.
+
+use serde_json::{Value, json};
+
+use super::html::{Html, Row, cell};
+use super::page::head;
+use super::refused::row;
+use super::shown;
+use super::words::cause_and_fix;
+use crate::explanation::{CheckStep, Explanation, StepVerdict};
+use crate::gateway::observe::recent_refusals::RecentRefusal;
+
+/// The refusal with its cause, what to do, and each check.
+pub(in crate::server::admin) fn explained_json(refusal: &RecentRefusal) -> Value {
+    let (cause, fix) = cause_and_fix(refusal.refusal);
+    let mut value = json!(refusal);
+    value["cause"] = json!(cause);
+    value["fix"] = json!(fix);
+    value["explanation"] = json!(refusal.explanation.as_deref());
+    value
+}
+
+/// The same as a page, whose `article` the status page shows.
+pub(in crate::server::admin) fn explained_page(refusal: &RecentRefusal) -> String {
+    let (cause, fix) = cause_and_fix(refusal.refusal);
+    let (mut html, row) = (head("Explanation of a refusal"), row(refusal));
+    html.raw("<main><article><h1 id=\"explained-title\" tabindex=\"-1\">Refused: <code>")
+        .text(&row.word)
+        .raw("</code></h1>\n");
+    html.raw("<p><strong>Cause:</strong> ").text(&cause).raw("</p>\n<p><strong>To do:</strong> ").text(&fix);
+    if let Some(remedy) = refusal.explanation.as_ref().and_then(|explanation| explanation.remedy.as_deref()) {
+        html.raw("</p>\n<p><strong>Here:</strong> ").text(remedy);
+    }
+    html.raw("</p>\n<dl class=\"facts\"><dt>Request id</dt><dd><code>").text(&row.request_id);
+    html.raw("</code></dd><dt>Time</dt><dd>").text(&shown::time(row.time_ms / 1_000));
+    html.raw("</dd><dt>Route</dt><dd>").text(&row.route).raw("</dd><dt>Method</dt><dd>").text(&row.method);
+    html.raw("</dd><dt>Status</dt><dd>").shown(row.status).raw(if row.observed {
+        ", let through: the route only observes"
+    } else {
+        ""
+    });
+    html.raw("</dd><dt>Code</dt><dd>").text(&row.code).raw("</dd><dt>Address</dt><dd>").text(&refusal.client_address);
+    let known = [
+        ("</dd><dt>Client</dt><dd>", refusal.client.as_deref()),
+        ("</dd><dt>API key</dt><dd>", refusal.api_key.as_deref()),
+        ("</dd><dt>Customer</dt><dd>", refusal.customer.as_deref()),
+    ];
+    for (heading, value) in known {
+        if let Some(value) = value {
+            html.raw(heading).text(value);
+        }
+    }
+    html.raw("</dd></dl>\n");
+    match &refusal.explanation {
+        Some(explanation) => checks(&mut html, explanation),
+        None => drop(html.raw("<p>The single checks of this one were not kept.</p>")),
+    }
+    html.raw("</article>\n<p class=\"back\"><a href=\"/\">Back to the status page</a></p></main></body></html>\n");
+    html.into_string()
+}
+
+fn checks(html: &mut Html, explanation: &Explanation) {
+    html.raw("<h2>Checks</h2>\n");
+    let rows: Vec<Row> = explanation.steps.iter().map(check).collect();
+    html.table(
+        "Checks",
+        &[("", "check"), ("", "verdict"), ("", "wanted"), ("", "saw"), ("", "place in gateway.yaml")],
+        &rows,
+    );
+}
+
+fn check(step: &CheckStep) -> Row {
+    let (class, verdict) = match step.verdict {
+        StepVerdict::Passed => ("", "passed"),
+        StepVerdict::Refused => ("bad", "refused"),
+        StepVerdict::Observed => ("now", "would refuse"),
+        StepVerdict::Skipped => ("", "not made"),
+    };
+    let mut mark = Html::default();
+    mark.raw("<span class=\"mark ").raw(class).raw("\">").raw(verdict).raw("</span>");
+    let place = match (&step.key, step.line) {
+        (Some(key), Some(line)) => format!("{key}, line {line}"),
+        (Some(key), None) => key.clone(),
+        (None, Some(line)) => format!("line {line}"),
+        (None, None) => String::new(),
+    };
+    Row(class, vec![cell(&step.check), mark, cell(&step.wanted), cell(&step.saw), cell(place)])
+}
