@@ -35,7 +35,7 @@ impl Tracer {
 
     /// Begins the trace of a request with these fields. What a trusted proxy has decided about recording holds; what
     /// anybody else has decided does not: callers drive no cost, and hide nothing.
-    pub(crate) fn begin(&self, headers: &HeaderMap, is_trusted: bool) -> Trace {
+    pub(crate) fn begin(&self, headers: &HeaderMap, is_trusted: bool) -> RequestTrace {
         let parent = TraceParent::of(headers);
         let is_sampled = match parent {
             Some(parent) if is_trusted => parent.sampled,
@@ -49,7 +49,7 @@ impl Tracer {
         let keeps_state = parent.is_some() && has_valid_state(headers);
         let parent = parent.map_or(0, |parent| parent.span_id);
         let spans = is_sampled.then(|| Spans { recording: self.recording.clone(), steps: Vec::with_capacity(8) });
-        Trace(Some(Box::new(Context { trace_id, parent, id, keeps_state, backend: 0, spans })))
+        RequestTrace(Some(Box::new(Context { trace_id, parent, id, keeps_state, backend: 0, spans })))
     }
 
     fn is_chosen(&self) -> bool {
@@ -79,7 +79,7 @@ fn mixed(state: u64) -> u64 {
 
 /// The trace of a request; nothing while `telemetry` is off.
 #[derive(Debug, Default)]
-pub(crate) struct Trace(Option<Box<Context>>);
+pub(crate) struct RequestTrace(Option<Box<Context>>);
 
 /// The place of a request in its trace.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ struct Step {
     error: Option<&'static str>,
 }
 
-impl Trace {
+impl RequestTrace {
     /// Begins a check; the one before has passed.
     pub(crate) fn step(&mut self, name: &'static str) {
         if let Some(spans) = self.spans() {
