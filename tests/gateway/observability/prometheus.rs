@@ -21,7 +21,7 @@ fn rules_directory() -> PathBuf {
 }
 
 fn promtool(args: &[&str]) -> String {
-    let output = finish(Command::new("promtool").args(args).current_dir(rules_directory()));
+    let output = Command::new("promtool").args(args).current_dir(rules_directory()).output();
     let output = output.unwrap_or_else(|error| panic!("promtool: {error}: `make deps` installs prometheus"));
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
@@ -212,7 +212,19 @@ impl Prometheus {
             &format!("--web.listen-address={address}"),
         ]);
         let child = command.spawn().unwrap_or_else(|error| panic!("prometheus: {error}: `make deps` installs it"));
-        Self { child, directory, address }
+        let prometheus = Self { child, directory, address };
+        let until = Instant::now() + 3 * DEADLINE;
+        while !prometheus.is_ready() {
+            assert!(Instant::now() < until, "Prometheus is not ready");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        prometheus
+    }
+
+    fn is_ready(&self) -> bool {
+        let is_there = TcpStream::connect(self.address).is_ok();
+        let ask = || Request::new(self.address, "GET", "/-/ready").try_on(&mut Connection::plain(self.address));
+        is_there && ask().is_ok_and(|response| response.status == 200)
     }
 
     /// The answer of its API, once that is there.
@@ -221,11 +233,6 @@ impl Prometheus {
         let pairs: Vec<String> =
             query.iter().map(|(name, value)| format!("{name}={}", gateway::form_encode(value))).collect();
         let target = format!("/api/v1/{path}?{}", pairs.join("&"));
-        let until = Instant::now() + 3 * DEADLINE;
-        while TcpStream::connect(self.address).is_err() {
-            assert!(Instant::now() < until, "Prometheus does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
         let response = Request::new(self.address, "GET", &target).send_on(&mut Connection::plain(self.address));
         let answer = response.json();
         assert_eq!(answer["status"], "success", "{target}: {answer}");

@@ -152,7 +152,9 @@ fn a_request_has_a_span_of_the_exchange_of_each_check_and_of_the_backend() {
     assert_eq!((way["kind"].as_u64(), &way["parent"]), (Some(3), &exchange["span_id"]));
     assert_eq!(way["attributes"]["wicketgate.backend"], "legacy");
     assert_eq!(way["attributes"]["http.response.status_code"], 200);
-    assert!(way["attributes"]["server.address"].as_str().unwrap().contains("127.0.0.1"), "{way}");
+    assert_eq!(way["attributes"]["server.address"], "127.0.0.1");
+    let port = backend.url().rsplit(':').next().unwrap().parse::<u64>().unwrap();
+    assert_eq!(way["attributes"]["server.port"], port);
     let ids: std::collections::BTreeSet<&str> = spans.iter().map(|span| span["span_id"].as_str().unwrap()).collect();
     assert_eq!((ids.len(), spans.len()), (checks.len() + 2, checks.len() + 2));
     // The backend goes on below our span.
@@ -167,7 +169,11 @@ fn a_request_has_a_span_of_the_exchange_of_each_check_and_of_the_backend() {
     );
     assert!(resource["service.instance.id"].as_str().unwrap().len() >= 16);
     gateway.expect_metric("wicketgate_spans_dropped_total", &[], 0.0);
-    assert!(gateway.metric("wicketgate_spans_exported_total", &[]) >= spans.len() as f64);
+    let until = Instant::now() + DEADLINE;
+    while gateway.metric("wicketgate_spans_exported_total", &[]) < spans.len() as f64 {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -390,7 +396,7 @@ fn a_collector_that_hangs_refuses_or_is_away_slows_nobody_and_drops_are_counted(
         let mut connection = gateway.connect();
         let (mut slowest, begun) = (Duration::ZERO, Instant::now());
         // Each has five spans or more, and more than fit wait.
-        for _ in 0..1_500 {
+        for _ in 0..1_200 {
             let one = Instant::now();
             gateway.get("/public/x").send_on(&mut connection).ok();
             slowest = slowest.max(one.elapsed());
