@@ -279,6 +279,7 @@ impl Gateway {
     /// A call that the gateway answers itself. The futures are rare and large, so they are boxed.
     async fn endpoint(&self, target: Target, call: Box<Call<'_>>, exchange: &mut Exchange) -> Result<Answer, Refused> {
         let (policy, record) = (call.policy, &mut exchange.record);
+        record.trace.step("endpoint");
         match target {
             Target::Route(_) | Target::Choice(_) => Err(Refusal::Internal.into()),
             Target::Preflight(asked) => {

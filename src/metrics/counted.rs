@@ -11,19 +11,7 @@ use super::exemplars::Exemplars;
 use super::families::{add_counts, counters, histograms};
 use super::histogram::{BucketBounds, Durations};
 use super::names::SeriesName;
-
-/// Labels of one request.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RequestKey {
-    /// Route name, or the word for an endpoint of the gateway.
-    pub route: Arc<str>,
-    /// A known method, or `other`.
-    pub method: &'static str,
-    /// Status of the response; 499 if the caller left first.
-    pub status: u16,
-    /// Word of the refusal, or empty.
-    pub refusal: &'static str,
-}
+use super::request_key::RequestKey;
 
 /// Counts, by label.
 #[derive(Debug, Default)]

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use foldhash::HashMap;
 use prometheus::proto::LabelPair;
 
-use super::counted::RequestKey;
 use super::histogram::BucketBounds;
+use super::request_key::RequestKey;
 
 /// One recorded request.
 #[derive(Debug, Clone, Copy, PartialEq)]

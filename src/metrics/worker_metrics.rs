@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::counted::{LabelledCounts, RequestKey};
+use super::counted::LabelledCounts;
 use super::histogram::BucketBounds;
 use super::locked;
+use super::request_key::RequestKey;
 use super::worker_heartbeat::WorkerHeartbeat;
 
 /// Counters of one worker.

@@ -29,7 +29,7 @@ use crate::metrics::{RequestKey, WorkerMetrics};
 use crate::refusal::Refusal;
 use crate::secret::has_secret_shape;
 use http::{HeaderValue, Method, StatusCode, Version};
-use trace::{Trace, Tracer};
+use trace::{RequestTrace, Tracer};
 
 /// The status in log and metrics where the client left before a response (nginx's 499).
 const CALLER_LEFT: u16 = 499;
@@ -100,7 +100,7 @@ pub(crate) struct Record {
     pub(crate) held: Option<Box<dyn Any>>,
     complete: bool,
     /// Its place in a trace.
-    pub(crate) trace: Trace,
+    pub(crate) trace: RequestTrace,
 }
 
 /// The attributes of a request on arrival.
@@ -109,7 +109,7 @@ pub(crate) struct Arrival {
     pub(crate) started: Instant,
     pub(crate) time: SystemTime,
     pub(crate) request_id: HeaderValue,
-    pub(crate) trace: Trace,
+    pub(crate) trace: RequestTrace,
 }
 
 impl Record {

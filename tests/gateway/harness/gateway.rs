@@ -25,7 +25,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    fn follow(stream: impl Read + Send + 'static) -> Arc<Self> {
+    pub(crate) fn follow(stream: impl Read + Send + 'static) -> Arc<Self> {
         let output = Arc::<Self>::default();
         let writing = Arc::clone(&output);
         thread::spawn(move || {

@@ -60,7 +60,9 @@ impl Gateway {
             outage(failure.as_str(), None)
         };
         let _permit = backend.enter(Try::Complete).await.map_err(gone)?;
-        let request = login_request(asked, typed, &call.head.host, record).ok_or(Refusal::Internal)?;
+        let mut request = login_request(asked, typed, &call.head.host, record).ok_or(Refusal::Internal)?;
+        record.trace.write(request.headers_mut());
+        record.trace.asks("POST", &backend.name);
         let sent = std::time::Instant::now();
         let body = Pace { pause: backend.timeout, until: sent + backend.timeout * 2 };
         let patience = Deadlines { now: sent, head: backend.timeout, body };
@@ -76,6 +78,8 @@ impl Gateway {
         };
         let answer = self.pool.send(backend, &mut Some(request), options).await;
         record.backend_time = Some(sending.begun().elapsed());
+        let told = answer.as_ref().map(|response| (response.status().as_u16(), response.body().server()));
+        record.trace.answered(0, told.map_err(|failure| failure.as_str()));
         let response = answer.map_err(gone)?;
         backend.note_answer(std::time::Instant::now());
         let status = response.status();

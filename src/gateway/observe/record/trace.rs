@@ -35,7 +35,7 @@ impl Tracer {
 
     /// Begins the trace of a request with these fields. What a trusted proxy has decided about recording holds; what
     /// anybody else has decided does not: callers drive no cost, and hide nothing.
-    pub(crate) fn begin(&self, headers: &HeaderMap, is_trusted: bool) -> Trace {
+    pub(crate) fn begin(&self, headers: &HeaderMap, is_trusted: bool) -> RequestTrace {
         let parent = TraceParent::of(headers);
         let is_sampled = match parent {
             Some(parent) if is_trusted => parent.sampled,
@@ -49,7 +49,7 @@ impl Tracer {
         let keeps_state = parent.is_some() && has_valid_state(headers);
         let parent = parent.map_or(0, |parent| parent.span_id);
         let spans = is_sampled.then(|| Spans { recording: self.recording.clone(), steps: Vec::with_capacity(8) });
-        Trace(Some(Box::new(Context { trace_id, parent, id, keeps_state, backend: 0, spans })))
+        RequestTrace(Some(Box::new(Context { trace_id, parent, id, keeps_state, backend: 0, spans })))
     }
 
     fn is_chosen(&self) -> bool {
@@ -79,7 +79,7 @@ fn mixed(state: u64) -> u64 {
 
 /// The trace of a request; nothing while `telemetry` is off.
 #[derive(Debug, Default)]
-pub(crate) struct Trace(Option<Box<Context>>);
+pub(crate) struct RequestTrace(Option<Box<Context>>);
 
 /// The place of a request in its trace.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ struct Step {
     error: Option<&'static str>,
 }
 
-impl Trace {
+impl RequestTrace {
     /// Begins a check; the one before has passed.
     pub(crate) fn step(&mut self, name: &'static str) {
         if let Some(spans) = self.spans() {
@@ -144,10 +144,9 @@ impl Trace {
     /// The request is refused by the check that runs.
     pub(crate) fn refused(&mut self, refusal: Refusal) {
         if let Some(spans) = self.spans() {
-            if let Some(step) = spans.steps.iter_mut().rfind(|step| step.ended.is_none()) {
-                step.refusal = Some(refusal);
-            }
-            spans.end_open();
+            let open = spans.steps.iter_mut().filter(|step| step.ended.is_none());
+            open.for_each(|step| step.refusal = Some(refusal));
+            spans.end_open(Instant::now());
         }
     }
 
@@ -184,7 +183,7 @@ impl Trace {
         match outcome {
             Ok((status, server)) => {
                 step.attributes.push(("http.response.status_code", SpanValue::Number(i64::from(status))));
-                step.attributes.push(("server.address", SpanValue::Name(server.into())));
+                step.attributes.extend(server_attributes(server));
                 // By the semantic conventions, a client's span has failed from 400 on.
                 step.error = (status >= 400).then_some("status");
             }
@@ -205,7 +204,7 @@ impl Trace {
         let Some(context) = self.0.take() else { return };
         let Context { trace_id, parent, id, backend, spans, .. } = *context;
         let Some(mut spans) = spans else { return };
-        spans.end_open();
+        spans.end_open(record.started + duration);
         let clock = |at: Instant| nanos(record.time, at.saturating_duration_since(record.started));
         let mut finished = Vec::with_capacity(spans.steps.len() + 1);
         finished.push(Span {
@@ -239,12 +238,12 @@ impl Trace {
 
 impl Spans {
     fn begin(&mut self, name: &'static str, kind: SpanKind) -> &mut Step {
-        self.end_open();
+        self.end_open(Instant::now());
         self.push(Step::new(name, kind))
     }
 
     fn push(&mut self, step: Step) -> &mut Step {
-        // An event of a lookup that comes again and again stays within bounds.
+        // Lookups that come again and again stay within bounds.
         if self.steps.len() >= MOST {
             self.steps.pop();
         }
@@ -253,8 +252,7 @@ impl Spans {
         &mut self.steps[last]
     }
 
-    fn end_open(&mut self) {
-        let now = Instant::now();
+    fn end_open(&mut self, now: Instant) {
         self.steps.iter_mut().filter(|step| step.ended.is_none()).for_each(|step| step.ended = Some(now));
     }
 }
@@ -320,6 +318,14 @@ fn attributes_of(record: &Record) -> Vec<(&'static str, SpanValue)> {
         attributes.push(("error.type", word(kind)));
     }
     attributes
+}
+
+/// Host and port of a server.
+fn server_attributes(server: &str) -> impl Iterator<Item = (&'static str, SpanValue)> {
+    let split = server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let (host, port) = split.map_or((server, None), |(host, port)| (host, Some(port)));
+    let port = port.map(|port| ("server.port", SpanValue::Number(port)));
+    std::iter::once(("server.address", SpanValue::Name(host.into()))).chain(port)
 }
 
 /// Why a span counts as failed. By the semantic conventions, what a caller did wrong is no failure of the server.
