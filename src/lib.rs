@@ -43,7 +43,7 @@
 //! | 1 | [`fetch`] | small documents by HTTPS: proxies, addresses that are tried side by side |
 //! | 1 | [`directory`] | a directory that verifies passwords by LDAP |
 //! | 1 | [`body_stream`] | request and response bodies on their way: size limits, timeouts, trailers |
-//! | 0 | [`refusal`] | the closed set of reasons for a refusal, as in log, metrics and docs |
+//! | 0 | [`refusal`] | the closed set of reasons for a refusal, as in log, metrics and docs: cause, fix and example of each |
 //! | 0 | [`explanation`] | explanation of one decision: each check, what it wanted and saw |
 //! | 0 | [`policy_change`] | one change that another configuration makes, as it is told |
 //! | 0 | [`metrics`] | Prometheus metrics: counters, gauges, histogram buckets, OpenMetrics with exemplars |

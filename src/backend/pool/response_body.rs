@@ -86,7 +86,9 @@ impl AnswerBody {
     fn phrase(&self) -> String {
         let phrase = self.reason.as_ref().map_or("no more of the response in time", |(_, phrase)| phrase);
         match self.length {
-            Some(length) => format!("{phrase} after {} bytes of {length}", length - self.inner.size_hint().lower()),
+            Some(length) => {
+                format!("{phrase} after {} bytes of {length}", length.saturating_sub(self.inner.size_hint().lower()))
+            }
             None => format!("{phrase} in the response body"),
         }
     }

@@ -37,8 +37,8 @@ pub(super) const ROWS: &[Row] = &[
     row(
         R::BackendOverload,
         "Too many requests to this backend at once.",
-        "The backend is slower than usual, or `backends.NAME.concurrency` is too low; over HTTP/2 also its own stream \
-         limit, `backends.NAME.max_connections`, and requests that it refused unprocessed.",
+        "Raise `backends.NAME.concurrency`, or find out why the backend is slower than usual; over HTTP/2 also its own \
+         stream limit, `backends.NAME.max_connections`, and requests that it refused unprocessed.",
         "Call 101 at once where `concurrency` is 100.",
     ),
     row(

@@ -6,12 +6,6 @@ use crate::refusal::{Refusal as R, TokenFault};
 /// One row each.
 pub(super) const ROWS: &[Row] = &[
     row(
-        R::SecurityEvent(TokenFault::TooLong),
-        "The token has more than 64 KiB.",
-        "The issuer sends a token of less than 64 KiB. Otherwise a hostile caller: look at `client_address`.",
-        "A `logout_token` of 100 KiB.",
-    ),
-    row(
         R::SecurityEvent(TokenFault::Malformed),
         "The logout token or security event is not three parts, base64url and JSON, or has a member twice or of the \
          wrong type.",

@@ -47,13 +47,16 @@ fn words_of_assertions() {
     let set = |name: &'static str, value: Value| assertion(&key, move |claims| claims[name] = value);
     let claims = || keys::decode(&assertion(&key, |_| {})).1;
     let headed = |header: Value| key.sign(&header, &claims());
-    refused("client_assertion_too_long", &set("more", json!("x".repeat(70_000))));
+    let kind = form_encode("urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+    // Where a token may stand in the form, so much is read.
+    let long = set("more", json!("x".repeat(52_000)));
+    let about = format!("token=abc&client_assertion_type={kind}&client_assertion={long}");
+    provoked.sent("client_assertion_too_long", &gateway.post("/oauth/introspect").form(&about));
     refused("client_assertion_malformed", "abc");
     refused("client_assertion_header_not_allowed", &headed(json!({"alg": "ES256", "kid": "one", "crit": ["exp"]})));
     let header = json!({"alg": "HS256", "kid": "one"});
     refused("client_assertion_algorithm", &hs256(&header, &claims(), key.public_pem.as_bytes()));
     refused("client_assertion_type", &headed(json!({"alg": "ES256", "kid": "one", "typ": "at+jwt"})));
-    let kind = form_encode("urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     let beside = format!(
         "grant_type=client_credentials&client_id={}&client_assertion_type={kind}&client_assertion={}",
         CLIENT.name,

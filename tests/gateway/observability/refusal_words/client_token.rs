@@ -39,14 +39,14 @@ const KEYLESS: &str = "https://keyless.example.com";
 fn provider(issuer: &str, jwks: Value) -> Value {
     json!({
         "issuer": issuer, "jwks": jwks, "audiences": ["legacy-api"], "algorithms": ["ES256"], "for": ["client"],
-        "client": {"id": "azp"}, "max_lifetime": "1h", "claims": {"tid": {"equals": "t-1"}},
+        "client": {"id": "azp", "claims": {"idtyp": {"equals": "app"}}}, "max_lifetime": "1h", "claims": {"tid": {"equals": "t-1"}},
     })
 }
 
 /// A system token of the first client, changed.
 fn system(key: &TokenKey, change: impl FnOnce(&mut Value)) -> String {
     token_with(key, "one", PROVIDER, "service-7", |claims| {
-        (claims["azp"], claims["tid"]) = (json!(CLIENT.name), json!("t-1"));
+        (claims["azp"], claims["tid"], claims["idtyp"]) = (json!(CLIENT.name), json!("t-1"), json!("app"));
         change(claims);
     })
 }
@@ -109,7 +109,7 @@ fn words_of_opaque_system_tokens() {
     issuer.on("/introspect", Behaviour::json(200, &json!({"active": false})));
     let (_backend, gateway) = world_with(|config| {
         let entry = json!({
-            "issuer": PROVIDER, "audiences": ["legacy-api"], "for": ["client"], "client": {"id": "azp"},
+            "issuer": PROVIDER, "audiences": ["legacy-api"], "for": ["client"], "client": {"id": "azp", "claims": {"idtyp": {"equals": "app"}}},
             "introspection": {
                 "url": format!("{}/introspect", issuer.url()), "client_id": "gateway",
                 "client_secret": {"file": "certs/introspection"},

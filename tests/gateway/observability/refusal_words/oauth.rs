@@ -72,7 +72,11 @@ fn words_of_guesses_at_secrets() {
             .set("/access_token/attempts", json!({"free": 1, "free_per_address": 50, "delay": "5m"}))
     });
     let provoked = Provoked::at(&gateway);
-    let guess = |address: &str, client: Account| from(address, gateway.token_request(client.name, "wrong")).send();
+    // The same wrong secret is counted once.
+    let guess = |address: &str, client: Account| {
+        let wrong = keys::base64url(&keys::random::<12>());
+        from(address, gateway.token_request(client.name, &wrong)).send()
+    };
     let mut answer = guess("203.0.113.1", CLIENT);
     for _ in 0..3 {
         if answer.status != 429 {

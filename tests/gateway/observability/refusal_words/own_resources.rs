@@ -19,7 +19,7 @@ const HASHES: &[&str] = &["hash_queue"];
 #[test]
 fn the_word_of_a_store_that_is_away() {
     let mut redis = RedisServer::start();
-    let (_backend, gateway) = world_with(|c| c.set("/state", json!({"redis": {"url": redis.url()}})));
+    let (_backend, gateway) = world_with(|c| c.cookies("both").set("/state", json!({"redis": {"url": redis.url()}})));
     gateway.is_ready();
     let provoked = Provoked::at(&gateway);
     gateway.login_request(ALICE.name, ALICE.secret).send().ok();
