@@ -18,6 +18,7 @@ fn without_ansi_quotes(line: &str) -> Option<String> {
                 continue;
             }
             ('\\', None | Some('"')) => {
+                let next = letters.next()?;
                 // The line goes on behind its end, which Windows writes with two letters.
                 if next == '\r' && letters.peek() == Some(&'\n') {
                     letters.next();
