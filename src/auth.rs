@@ -178,15 +178,7 @@ impl Authenticator {
         }
         let (mut access, mut is_by_secret) = (None, false);
         if requirements.client {
-            let by_secret = sources.map(|sources| self.client_by_secret(sources, headers, requirements, context));
-            let found = match by_secret.transpose().map(Option::flatten) {
-                Ok(None) => self.client(authorization, requirements, context).map_err(Refusal::ClientToken),
-                Ok(Some(found)) => {
-                    is_by_secret = true;
-                    Ok(found)
-                }
-                Err(refusal) => Err(refusal),
-            };
+            let found = self.proved_client(request, authorization, &mut is_by_secret, context);
             context.steps.note("client", found.is_ok(), || explained::client(requirements, is_by_secret, &found));
             match found {
                 Ok(found) => access = Some(found),
@@ -225,19 +217,30 @@ impl Authenticator {
                 Err(refusal) => refuse(refusal)?,
             }
         }
-        if let Some(access) = &access {
-            let lacks = access.lacks(&requirements.scopes);
-            if !requirements.scopes.is_empty() {
-                context.steps.note("scopes", lacks.is_none(), || {
-                    explained::scopes(requirements, &access.scopes, lacks.as_deref())
-                });
-            }
-            if lacks.is_some() {
-                context.known.lacks = lacks;
-                refuse(Refusal::Scope)?;
+        match &access {
+            Some(access) => has_scopes(access, requirements, context, refuse),
+            None => Ok(()),
+        }
+    }
+
+    /// The client of a call, by a secret or by its token.
+    fn proved_client(
+        &self,
+        request: &AccessRequest<'_>,
+        authorization: Option<&HeaderValue>,
+        is_by_secret: &mut bool,
+        context: &mut AuthContext<'_>,
+    ) -> Result<Access, Refusal> {
+        let AccessRequest { requirements, headers, .. } = *request;
+        let sources = requirements.client_sources.as_deref();
+        let by_secret = sources.map(|sources| self.client_by_secret(sources, headers, requirements, context));
+        match by_secret.transpose()?.flatten() {
+            None => self.client(authorization, requirements, context).map_err(Refusal::ClientToken),
+            Some(found) => {
+                *is_by_secret = true;
+                Ok(found)
             }
         }
-        Ok(())
     }
 
     /// The customer's credentials, where the route demands any.
@@ -365,6 +368,25 @@ impl Authenticator {
         let session_cookie = self.cookie.as_ref().map(|cookie| cookie.name.as_str());
         PresentedCredentials::read(&CredentialPlaces { sources: &self.customer_places, session_cookie, headers, body })
     }
+}
+
+/// Checks that a client's token has the scopes of the route.
+fn has_scopes(
+    access: &Access,
+    requirements: &Requirements,
+    context: &mut AuthContext<'_>,
+    refuse: &mut dyn FnMut(Refusal) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let lacks = access.lacks(&requirements.scopes);
+    if !requirements.scopes.is_empty() {
+        let explained = || explained::scopes(requirements, &access.scopes, lacks.as_deref());
+        context.steps.note("scopes", lacks.is_none(), explained);
+    }
+    if lacks.is_some() {
+        context.known.lacks = lacks;
+        refuse(Refusal::Scope)?;
+    }
+    Ok(())
 }
 
 /// Checks that a proved client holds what its credential is bound to: a DPoP key, a certificate.

@@ -69,8 +69,8 @@
 //!
 //! | row | room | contents |
 //! |--:|---|---|
+//! | 12 | `explain` | explanations: the checks of a request without any effect, and what they noted |
 //! | 11 | `shared` | state that all workers share |
-//! | 10 | `explain` | explanations: the checks of a request without any effect, and what they noted |
 //! | 10 | `direct_response` | responses of routes without a backend |
 //! | 10 | `forward_auth` | another proxy asks before it forwards: nginx `auth_request`, Traefik, Caddy; Envoy `ext_authz` by gRPC |
 //! | 9 | `forward` | the way to the backend and back: request headers (`X-Forwarded-*`, `Via`, tracing headers), signed backend assertion, JSON response filter |

@@ -1,5 +1,6 @@
 //! Verdict on a token, reached in one place for routes, introspection, revocation and logout.
 
+mod explained;
 mod opaque;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,8 +14,8 @@ use super::jwt::{self, Compact, Verifier};
 use super::opaque_token::TokenAnswers;
 use super::requirements::IssuerNumber;
 use super::verdict::{Access, Delegate, Identity, Marks, VerifiedToken};
-use crate::customer::Identifier;
-use crate::explanation::trace::{StepDetail, StepSink, pointer_step, shown};
+use crate::customer::{Deriver, Identifier};
+use crate::explanation::trace::StepSink;
 use crate::refusal::TokenFault;
 use crate::state::State;
 use crate::state::account_stamp::AccountStamps;
@@ -241,9 +242,7 @@ impl Authenticator {
             fault
         };
         let client = self.clients.get(id);
-        steps.note("client", client.is_some(), || {
-            StepDetail::new("a client of gateway.yaml", shown(id)).at(format!("/clients/{}", pointer_step(id)))
-        });
+        steps.note("client", client.is_some(), || explained::client(id));
         let client = client.ok_or_else(|| refused(TokenFault::UnknownClient))?;
         if self.apart_of(&claims).is_none() && !client.audiences.contains(&claims.audience) {
             return Err(refused(TokenFault::Audience));
@@ -281,10 +280,7 @@ impl Authenticator {
         let issuer = compact.issuer().ok_or(TokenFault::Issuer)?;
         let own = self.own.as_ref().filter(|own| own.issuer() == issuer);
         let named = |verifier: &Verifier, subject: &str| match own {
-            Some(_) if steps.is_on() => {
-                deriver.recognize(subject, now).map(|(known, _)| known).map_err(|_| TokenFault::Subject)
-            }
-            Some(_) => deriver.accept(subject, now).map_err(|_| TokenFault::Subject),
+            Some(_) => accepted(deriver, subject, now, steps),
             None => deriver.derive(verifier.tenant(), subject).map_err(|_| TokenFault::Subject),
         };
         let mut note = |verifier: &Verifier, token: &Compact<'_>| {
@@ -311,20 +307,13 @@ impl Authenticator {
                 (issuer.number, &issuer.verifier, claims)
             }
             (None, _) => {
-                steps.refuse("iss", || {
-                    let saw = format!("{}, which is none of them", shown(compact.issuer().unwrap_or_default()));
-                    StepDetail::new("this gateway's own issuer, or one of trusted_issuers for customers", saw)
-                        .at("/trusted_issuers")
-                });
+                steps.refuse("iss", || explained::unknown_issuer(issuer));
                 return Err(TokenFault::Issuer);
             }
         };
         let is_in_force = own.is_none() || accounts.is_none_or(|accounts| accounts.admit(claims.account));
         if own.is_some() {
-            steps.note("account", is_in_force, || {
-                let saw = if is_in_force { "it is" } else { "it is gone, or has another password" };
-                StepDetail::new("the account is as it was at the login", saw).at("/login/accounts")
-            });
+            steps.note("account", is_in_force, || explained::account(is_in_force));
         }
         if !is_in_force {
             known.customer = named(verifier, &claims.subject).ok();
@@ -420,6 +409,15 @@ impl Authenticator {
     fn apart_of(&self, claims: &jwt::Claims) -> Option<&Arc<str>> {
         self.isolated_audiences.iter().find(|isolated| ***isolated == *claims.audience)
     }
+}
+
+/// The customer of a token of ours.
+fn accepted(deriver: &Deriver, subject: &str, now: u64, steps: StepSink<'_>) -> Result<Identifier, TokenFault> {
+    let accepted = match steps.is_on() {
+        true => deriver.recognize(subject, now).map(|(customer, _)| customer),
+        false => deriver.accept(subject, now),
+    };
+    accepted.map_err(|_| TokenFault::Subject)
 }
 
 /// Verifies a token of another issuer.

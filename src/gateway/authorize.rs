@@ -80,6 +80,10 @@ impl Gateway {
             Refusal::Scope => Refused::of_scopes(&route.requirements.scopes),
             _ => refused.challenged_by(route.requirements.client_sources.as_deref(), &call.parts.headers),
         })?;
+        if proof.is_some() {
+            let saw = "not held against those that were used: that would use it up";
+            record.steps().skip("dpop.replay", || StepDetail::new("a proof that was not used before", saw));
+        }
         if let Some(Ok(proof)) = proof.as_ref().filter(|_| record.checks.is_none()) {
             record.trace.step("dpop");
             let owner = dpop::owner_of(&caller, call);

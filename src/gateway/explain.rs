@@ -51,7 +51,7 @@ pub(super) struct Explained<'r> {
 
 /// The outcome of a request that passes all checks.
 #[derive(Default)]
-struct Passage {
+struct PassedRequest {
     identifier: Option<String>,
     request: Vec<String>,
 }
@@ -93,9 +93,9 @@ impl Gateway {
         let passed = self.walk(current, connection, taken, request, body, &mut exchange).await;
         let (passage, refused) = match passed {
             Ok(passage) => (passage, None),
-            Err(refused) => (Passage::default(), Some(refused)),
+            Err(refused) => (PassedRequest::default(), Some(refused)),
         };
-        let Passage { identifier, request } = passage;
+        let PassedRequest { identifier, request } = passage;
         let mut explanation = outcome::explanation(&exchange.record, &current.policy, trace.take(), refused.as_ref());
         (explanation.identifier, explanation.backend_request) = (identifier, request);
         explanation
@@ -110,12 +110,12 @@ impl Gateway {
         request: Request<ArrivingBody>,
         body: Option<Bytes>,
         exchange: &mut Exchange,
-    ) -> Result<Passage, Refused> {
+    ) -> Result<PassedRequest, Refused> {
         let record = &mut exchange.record;
         outcome::note_listener(connection, record.steps());
         if self.enter(current, connection, &request, record)?.is_some() {
             record.steps().skip("route", || StepDetail::new("a route", "the listener only redirects to https"));
-            return Ok(Passage::default());
+            return Ok(PassedRequest::default());
         }
         let (policy, source) = (&current.policy, Rc::clone(&record.source));
         let context = RequestContext { policy, generation: current.generation, connection, source };
@@ -128,7 +128,7 @@ impl Gateway {
             let saw =
                 "an endpoint of the gateway itself: its own checks (passwords, secrets, codes) count, and are not made";
             record.steps().skip("endpoint", || StepDetail::new("the checks of the endpoint", saw));
-            return Ok(Passage::default());
+            return Ok(PassedRequest::default());
         };
         let route = &policy.routes[number as usize];
         record.route = Arc::clone(&route.name);
@@ -144,7 +144,7 @@ impl Gateway {
         route: &Route,
         mut call: Box<Call<'_>>,
         exchange: &mut Exchange,
-    ) -> Result<Passage, Refused> {
+    ) -> Result<PassedRequest, Refused> {
         exchange.read_handshake(route, &mut call)?;
         let opens_websocket = exchange.handshake.is_some();
         let (record, rate_limit_headers) = (&mut exchange.record, &mut exchange.rate_limit_headers);
@@ -153,7 +153,7 @@ impl Gateway {
         if route.direct.is_some() {
             let saw = "the gateway answers this route itself";
             exchange.record.steps().skip("backend", || StepDetail::new("a backend", saw));
-            return Ok(Passage::default());
+            return Ok(PassedRequest::default());
         }
         let limit = route.body_limit.unwrap_or(call.connection.limits.body);
         let is_merged = !opens_websocket && identifier::reads_body(route, &call)?;
@@ -170,7 +170,7 @@ impl Gateway {
         });
         let identifier = named.as_ref().map(|name| outcome::shown_identifier(route, name));
         let request = MaskedRequest { route, named: named.as_deref() }.lines(&call);
-        Ok(Passage { identifier, request })
+        Ok(PassedRequest { identifier, request })
     }
 }
 

@@ -13,116 +13,23 @@ use crate::gateway::explain::question::ExplainQuestion;
 const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Options with a value that say nothing about the request.
-const IGNORED_WITH_VALUE: [&str; 29] = [
-    "--cacert",
-    "--capath",
-    "--cert-type",
-    "--ciphers",
-    "--connect-timeout",
-    "--connect-to",
-    "--dns-servers",
-    "--interface",
-    "--key",
-    "--key-type",
-    "--limit-rate",
-    "--local-port",
-    "--max-redirs",
-    "--max-time",
-    "--noproxy",
-    "--output",
-    "--pass",
-    "--proxy",
-    "--proxy-user",
-    "--resolve",
-    "--retry",
-    "--retry-delay",
-    "--retry-max-time",
-    "--speed-limit",
-    "--speed-time",
-    "--stderr",
-    "--tls-max",
-    "--trace",
-    "--write-out",
-];
+const IGNORED_WITH_VALUE: &str = "--cacert --capath --cert-type --ciphers --connect-timeout --connect-to --dns-servers --interface --key \
+    --key-type --limit-rate --local-port --max-redirs --max-time --noproxy --output --pass --proxy \
+    --proxy-user --resolve --retry --retry-delay --retry-max-time --speed-limit --speed-time --stderr \
+    --tls-max --trace --write-out";
 
 /// Options without a value that say nothing about it.
-const IGNORED: [&str; 36] = [
-    "--fail",
-    "--fail-with-body",
-    "--globoff",
-    "--http1.0",
-    "--http1.1",
-    "--http2",
-    "--http2-prior-knowledge",
-    "--http3",
-    "--include",
-    "--insecure",
-    "--ipv4",
-    "--ipv6",
-    "--location",
-    "--no-buffer",
-    "--no-keepalive",
-    "--no-progress-meter",
-    "--path-as-is",
-    "--progress-bar",
-    "--remote-header-name",
-    "--remote-name",
-    "--show-error",
-    "--silent",
-    "--ssl-no-revoke",
-    "--tcp-nodelay",
-    "--tlsv1",
-    "--tlsv1.0",
-    "--tlsv1.1",
-    "--tlsv1.2",
-    "--tlsv1.3",
-    "--verbose",
-    "--no-alpn",
-    "--basic",
-    "--raw",
-    "--parallel",
-    "--retry-all-errors",
-    "--tr-encoding",
-];
+const IGNORED: &str = "--fail --fail-with-body --globoff --http1.0 --http1.1 --http2 --http2-prior-knowledge --http3 --include \
+    --insecure --ipv4 --ipv6 --location --no-buffer --no-keepalive --no-progress-meter --path-as-is \
+    --progress-bar --remote-header-name --remote-name --show-error --silent --ssl-no-revoke --tcp-nodelay \
+    --tlsv1 --tlsv1.0 --tlsv1.1 --tlsv1.2 --tlsv1.3 --verbose --no-alpn --basic --raw --parallel \
+    --retry-all-errors --tr-encoding";
 
-/// Short options and their long forms.
-const SHORT: [(char, &str); 35] = [
-    ('X', "--request"),
-    ('H', "--header"),
-    ('d', "--data"),
-    ('u', "--user"),
-    ('b', "--cookie"),
-    ('A', "--user-agent"),
-    ('e', "--referer"),
-    ('G', "--get"),
-    ('I', "--head"),
-    ('F', "--form"),
-    ('T', "--upload-file"),
-    ('E', "--cert"),
-    ('m', "--max-time"),
-    ('o', "--output"),
-    ('w', "--write-out"),
-    ('x', "--proxy"),
-    ('U', "--proxy-user"),
-    ('k', "--insecure"),
-    ('s', "--silent"),
-    ('S', "--show-error"),
-    ('v', "--verbose"),
-    ('i', "--include"),
-    ('L', "--location"),
-    ('f', "--fail"),
-    ('0', "--http1.0"),
-    ('g', "--globoff"),
-    ('N', "--no-buffer"),
-    ('#', "--progress-bar"),
-    ('4', "--ipv4"),
-    ('6', "--ipv6"),
-    ('O', "--remote-name"),
-    ('J', "--remote-header-name"),
-    ('1', "--tlsv1"),
-    ('Z', "--parallel"),
-    ('c', "--cookie-jar"),
-];
+/// Short options, each before its long form.
+const SHORT: &str = "X--request H--header d--data u--user b--cookie A--user-agent e--referer G--get I--head F--form \
+    T--upload-file E--cert m--max-time o--output w--write-out x--proxy U--proxy-user k--insecure s--silent \
+    S--show-error v--verbose i--include L--location f--fail 0--http1.0 g--globoff N--no-buffer \
+    #--progress-bar 4--ipv4 6--ipv6 O--remote-name J--remote-header-name 1--tlsv1 Z--parallel c--cookie-jar";
 
 /// A request as it is read word by word.
 #[derive(Default)]
@@ -166,8 +73,9 @@ impl CurlRequest {
 
     fn short_options(&mut self, word: &str, words: &mut std::slice::Iter<'_, String>) -> anyhow::Result<()> {
         for (at, letter) in word.char_indices().skip(1) {
-            let known = SHORT.iter().find(|(short, _)| *short == letter);
-            let Some((_, name)) = known else { bail!(unknown(&format!("-{letter}"))) };
+            let Some(name) = SHORT.split(' ').find_map(|known| known.strip_prefix(letter)) else {
+                bail!(unknown(&format!("-{letter}")))
+            };
             if !takes_value(name) {
                 self.option(name, None, words)?;
                 continue;
@@ -229,7 +137,7 @@ impl CurlRequest {
             "--get" => self.is_get = true,
             "--head" => self.is_head = true,
             "--compressed" => self.is_compressed = true,
-            name if IGNORED.contains(&name) => {}
+            name if is_one_of(IGNORED, name) => {}
             name => bail!(unknown(name)),
         }
         Ok(())
@@ -312,31 +220,15 @@ impl CurlRequest {
     }
 }
 
+fn is_one_of(options: &str, name: &str) -> bool {
+    options.split(' ').any(|known| known == name)
+}
+
 fn takes_value(name: &str) -> bool {
-    const MEANT: [&str; 21] = [
-        "--request",
-        "--url",
-        "--header",
-        "--user-agent",
-        "--referer",
-        "--oauth2-bearer",
-        "--user",
-        "--cookie",
-        "--data",
-        "--data-ascii",
-        "--data-binary",
-        "--data-raw",
-        "--data-urlencode",
-        "--json",
-        "--cert",
-        "--form",
-        "--form-string",
-        "--upload-file",
-        "--config",
-        "--cookie-jar",
-        "--proxy-header",
-    ];
-    MEANT.contains(&name) || IGNORED_WITH_VALUE.contains(&name)
+    const MEANT: &str = "--request --url --header --user-agent --referer --oauth2-bearer --user --cookie --data --data-ascii \
+    --data-binary --data-raw --data-urlencode --json --cert --form --form-string --upload-file --config \
+    --cookie-jar --proxy-header";
+    is_one_of(MEANT, name) || is_one_of(IGNORED_WITH_VALUE, name)
 }
 
 fn unknown(name: &str) -> String {

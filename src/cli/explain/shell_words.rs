@@ -18,10 +18,13 @@ fn without_ansi_quotes(line: &str) -> Option<String> {
                 continue;
             }
             ('\\', None | Some('"')) => {
-                // A line of Windows ends the same.
                 let next = letters.next()?;
+                // The line goes on behind its end, which Windows writes with two letters.
                 if next == '\r' && letters.peek() == Some(&'\n') {
                     letters.next();
+                    continue;
+                }
+                if next == '\n' {
                     continue;
                 }
                 out.extend([letter, next]);

@@ -95,6 +95,7 @@ pub(super) fn settle(explanation: &mut Explanation, refusal: Refusal, refused: O
         }
     }
     if !has_step {
+        explanation.steps.retain(|step| step.check != "backend");
         explanation.steps.push(CheckStep {
             check: check_of(refusal).to_owned(),
             verdict: StepVerdict::Refused,

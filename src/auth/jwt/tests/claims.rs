@@ -1,6 +1,7 @@
 //! Requirements on claims.
 
 use super::*;
+use crate::explanation::trace::StepSink;
 
 #[test]
 fn times_are_numbers_and_exp_is_there() {
@@ -289,7 +290,7 @@ fn the_answer_of_an_issuer_may_leave_out_its_name() {
         Verifier::trusted(ISSUER.into(), vec![US.into()], bench.issuer.keys(), SKEW, ClaimPath::parse("sub"));
     let asked = |claims: &Value| {
         let claims = crate::auth::jwt::jws::Members::parse(claims.to_string().as_bytes()).unwrap();
-        verifier.verify_introspected(&claims, u64::MAX, NOW).map(|_| ())
+        verifier.verify_introspected(&claims, u64::MAX, NOW, StepSink::off()).map(|_| ())
     };
     assert_eq!(asked(&claims()), Ok(()));
     assert_eq!(asked(&without(&claims(), "iss")), Ok(()));
