@@ -20,7 +20,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use crate::audit::{Audit, AuditEvent};
-use crate::config::raw::{self, AccessLogTo, Level, Raw};
+use crate::config::raw::{self, AccessLogTo, Level, LogFormat, Raw};
 use crate::config::{Config, Draft};
 use crate::gateway::Shared;
 use crate::gateway::endpoints::password_hashing::PasswordHashing;
@@ -418,9 +418,9 @@ async fn depart(successor: Successor, mut departures: mpsc::UnboundedReceiver<De
     }
 }
 
-/// Says on standard error what happens, one JSON line each.
-pub fn start_logging(level: Level) {
-    process_log::start(reload::level(level));
+/// Says on standard error what happens, one line each.
+pub fn start_logging(level: Level, format: LogFormat) {
+    process_log::start(reload::level(level), format == LogFormat::Human);
 }
 
 /// The runtime for everything that is not a request.

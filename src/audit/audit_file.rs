@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -88,8 +88,18 @@ impl AuditFile {
         let path = self.directory.join(LOCK);
         let lock = options().truncate(false).open(&path)?;
         private_file::only_a_file(&path, &lock.metadata()?)?;
+        self.give_to_owner(&lock)?;
         lock.lock()?;
         Ok(lock)
+    }
+
+    /// A file that root has made belongs to the user of the directory, or the gateway could not write to it.
+    fn give_to_owner(&self, file: &File) -> io::Result<()> {
+        if file.metadata()?.uid() != 0 || !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let owner = fs::metadata(&self.directory)?;
+        if owner.uid() == 0 { Ok(()) } else { fchown(file, Some(owner.uid()), Some(owner.gid())) }
     }
 
     /// The file that has the name now, at its end. A new one begins with the last hash of the one before.
@@ -111,6 +121,7 @@ impl AuditFile {
         }
         let file = options().read(true).append(true).open(&self.path)?;
         private_file::only_a_file(&self.path, &file.metadata()?)?;
+        self.give_to_owner(&file)?;
         let mut open = OpenLog { file, length: 0, head: ChainHead::default() };
         open.catch_up(&self.directory)?;
         Ok(open)
