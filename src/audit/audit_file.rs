@@ -110,20 +110,23 @@ impl AuditFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if let (Some(mut open), Some(named)) = (before, named) {
+        let mut known = ChainHead::default();
+        if let Some(mut open) = before {
             let own = open.file.metadata()?;
-            if (own.dev(), own.ino()) == (named.dev(), named.ino()) {
+            if named.is_some_and(|named| (own.dev(), own.ino()) == (named.dev(), named.ino())) {
                 if own.len() != open.length {
-                    open.catch_up(&self.directory)?;
+                    open.catch_up(&self.directory, ChainHead::default())?;
                 }
                 return Ok(open);
             }
+            open.file.sync_data()?;
+            known = open.head;
         }
         let file = options().read(true).append(true).open(&self.path)?;
         private_file::only_a_file(&self.path, &file.metadata()?)?;
         self.give_to_owner(&file)?;
         let mut open = OpenLog { file, length: 0, head: ChainHead::default() };
-        open.catch_up(&self.directory)?;
+        open.catch_up(&self.directory, known)?;
         Ok(open)
     }
 }
@@ -138,8 +141,9 @@ fn options() -> OpenOptions {
 
 impl OpenLog {
     /// Finds the last line, and mends the end: part of a line that a crash has left is cut off, and a line says so; where
-    /// there is no chain to go on with, one begins.
-    fn catch_up(&mut self, directory: &Path) -> io::Result<()> {
+    /// there is no chain to go on with, one begins. A new file goes on behind the last line of the renamed ones, or behind
+    /// the last one `known` here where all of them are gone.
+    fn catch_up(&mut self, directory: &Path, known: ChainHead) -> io::Result<()> {
         let length = self.file.metadata()?.len();
         let (end, tail) = tail(&mut self.file, length)?;
         if end < length {
@@ -150,7 +154,8 @@ impl OpenLog {
         let mut head = match tail {
             Tail::Chained(head) => head,
             Tail::Empty => {
-                let head = last_renamed(directory);
+                let renamed = last_renamed(directory);
+                let head = if renamed.seq < known.seq { known } else { renamed };
                 chain::add(&mut lines, &head, SystemTime::now(), &AuditEvent::new("opened", "ok"))
             }
             Tail::Foreign => {

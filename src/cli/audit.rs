@@ -88,13 +88,16 @@ pub(super) fn note(config: &Config, event: AuditEvent) -> anyhow::Result<()> {
     audit::append(&directory, event).with_context(|| format!("{} cannot be written", directory.join(FILE).display()))
 }
 
-/// Notes the outcome of what a command has done. Where only the log fails, that is said as an error of its own.
+/// Notes the outcome of what a command has done; the error of the log goes back with it, for the end of the command.
 ///
 /// # Errors
-/// That of the command, or of the log.
-pub(super) fn note_outcome(config: &Config, event: AuditEvent, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+/// That of the command.
+pub(super) fn note_outcome(
+    config: &Config,
+    event: AuditEvent,
+    outcome: anyhow::Result<()>,
+) -> anyhow::Result<anyhow::Result<()>> {
     let event = if outcome.is_ok() { event } else { event.failed() };
-    let noted = note(config, event);
-    outcome?;
-    noted.context("done, but not noted in the audit log")
+    let noted = note(config, event).context("done, but not noted in the audit log");
+    outcome.map(|()| noted)
 }

@@ -109,7 +109,7 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         Rotate::ClientSecret(what) => client_secret(&config, what, now),
         Rotate::IdentifierKey(what) => identifier_key(&config, what.overlap, now),
     };
-    audit::note_outcome(&config, event(what), outcome)?;
+    let noted = audit::note_outcome(&config, event(what), outcome)?;
     drop(lock);
     let others = replicas::steps(rotated, &file.config);
     let file = file.config.display();
@@ -125,10 +125,10 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
     } else {
         say("No gateway runs here; it takes it up when it starts.")?;
     }
-    match others? {
-        Some(steps) => say(&steps),
-        None => Ok(()),
+    if let Some(steps) = others? {
+        say(&steps)?;
     }
+    noted
 }
 
 /// The event of the audit log.

@@ -98,7 +98,7 @@ pub(super) fn state(what: &StateCommand) -> anyhow::Result<()> {
             (config, "state_import", outcome)
         }
     };
-    audit::note_outcome(&config, AuditEvent::new(name, "ok"), outcome)
+    audit::note_outcome(&config, AuditEvent::new(name, "ok"), outcome)?
 }
 
 fn configuration(file: &ConfigFile) -> anyhow::Result<Config> {

@@ -186,26 +186,26 @@ fn whoever_changes_the_log_is_found_with_the_line() {
     let files = Arc::clone(&gateway.files);
     let path = files.path.join(FILE);
     let whole = fs::read_to_string(&path).unwrap();
-    let lines: Vec<&str> = whole.lines().collect();
+    let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
     assert!(lines.len() >= 9, "{whole}");
     let said = is_whole(&files);
     let head = said.trim_end().rsplit(' ').next().unwrap().to_owned();
-    let found = |lines: &[&str]| {
+    let found = |lines: &[String]| {
         files.write(FILE, &(lines.join("\n") + "\n"));
         files.fails(&["audit", "verify", "--config", "gateway.yaml"])
     };
-    let with = |change: &dyn Fn(&mut Vec<&str>)| {
+    let with = |change: &dyn Fn(&mut Vec<String>)| {
         let mut changed = lines.clone();
         change(&mut changed);
         found(&changed)
     };
     let edited = lines[4].replace(CLIENT.name, "bsapp");
     for (said, at, what) in [
-        (with(&|lines| lines[4] = &edited), 5, "edited"),
+        (with(&|lines| lines[4] = edited.clone()), 5, "edited"),
         (with(&|lines| drop(lines.remove(4))), 5, "1 line before this one was removed"),
         (with(&|lines| lines.swap(4, 5)), 5, "1 line before this one was removed"),
-        (with(&|lines| lines.insert(5, lines[2])), 6, "put in or moved"),
-        (with(&|lines| lines.insert(5, "{\"event\":\"login\"}")), 6, "put in"),
+        (with(&|lines| lines.insert(5, lines[2].clone())), 6, "put in or moved"),
+        (with(&|lines| lines.insert(5, "{\"event\":\"login\"}".to_owned())), 6, "put in"),
         (with(&|lines| drop(lines.drain(..2))), 1, "the log does not begin here"),
     ] {
         assert!(said.contains(&format!("audit.jsonl:{at}: ")) && said.contains(what), "{what}: {said}");
