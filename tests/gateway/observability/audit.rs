@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use crate::harness::customer::member;
@@ -292,12 +292,29 @@ fn a_flood_of_failures_is_counted_and_fills_no_disk() {
 #[test]
 fn two_processes_of_an_upgrade_write_one_chain() {
     let (_backend, gateway) = world();
-    let load = Load::of(gateway.token_request(CLIENT.name, CLIENT.secret));
+    let (stop, count) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+    let (stopped, counted, request) =
+        (Arc::clone(&stop), Arc::clone(&count), gateway.token_request(CLIENT.name, CLIENT.secret));
+    let caller = thread::spawn(move || {
+        while !stopped.load(Ordering::SeqCst) {
+            // A connection may end with the old process.
+            let answer = request.try_on(&mut Connection::open(request.address));
+            counted.fetch_add(u64::from(answer.is_ok_and(|answer| answer.status == 200)), Ordering::SeqCst);
+        }
+    });
+    let goes_on = || {
+        let enough = count.load(Ordering::SeqCst) + 20;
+        eventually("more tokens", || count.load(Ordering::SeqCst) > enough);
+    };
+    goes_on();
     let (new, mut old) = gateway.upgrade();
-    load.goes_on();
+    goes_on();
     assert_eq!(old.wait_exit().code(), Some(0));
-    load.goes_on();
-    load.finish();
+    goes_on();
+    stop.store(true, Ordering::SeqCst);
+    caller.join().unwrap();
+    let tokens = || lines_of(&new.files).iter().filter(|line| line["event"] == "token").count() as u64;
+    eventually("a line for each token", || tokens() >= count.load(Ordering::SeqCst));
     line(&new, "start", |line| line["takes_over"] == true);
     line(&new, "handover", |line| line["outcome"] == "ok" && line["successor_pid"] == new.id().parse::<u64>().unwrap());
     line(&new, "stop", |line| line["handed_over"] == true);
