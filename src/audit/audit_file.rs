@@ -115,7 +115,8 @@ impl AuditFile {
             let own = open.file.metadata()?;
             if named.is_some_and(|named| (own.dev(), own.ino()) == (named.dev(), named.ino())) {
                 if own.len() != open.length {
-                    open.catch_up(&self.directory, ChainHead::default())?;
+                    let known = open.head.clone();
+                    open.catch_up(&self.directory, known)?;
                 }
                 return Ok(open);
             }
@@ -141,8 +142,8 @@ fn options() -> OpenOptions {
 
 impl OpenLog {
     /// Finds the last line, and mends the end: part of a line that a crash has left is cut off, and a line says so; where
-    /// there is no chain to go on with, one begins. A new file goes on behind the last line of the renamed ones, or behind
-    /// the last one `known` here where all of them are gone.
+    /// there is no chain to go on with, one begins. A new file goes on behind the last line of the renamed ones. Lines that
+    /// are `known` here and are there no more leave a gap, which verification finds.
     fn catch_up(&mut self, directory: &Path, known: ChainHead) -> io::Result<()> {
         let length = self.file.metadata()?.len();
         let (end, tail) = tail(&mut self.file, length)?;
@@ -152,6 +153,10 @@ impl OpenLog {
         self.length = end;
         let mut lines = Vec::new();
         let mut head = match tail {
+            Tail::Chained(head) if head.seq < known.seq => {
+                tracing::error!("lines at the end of the audit log are gone");
+                known
+            }
             Tail::Chained(head) => head,
             Tail::Empty => {
                 let renamed = last_renamed(directory);

@@ -180,3 +180,19 @@ fn a_log_that_was_removed_is_missed() {
     let whole = place.verify().unwrap();
     assert_eq!((whole.lines, whole.head.seq), (2, seq + 2), "it does not begin at 1");
 }
+
+#[test]
+fn lines_that_are_cut_off_while_the_process_runs_are_missed() {
+    let place = Place::new("cut");
+    let audit = Audit::start(&place.0).unwrap();
+    let note = || {
+        audit.note(AuditEvent::new("test", "ok"));
+        audit.flush(Duration::from_secs(10));
+    };
+    (0..4).for_each(|_| note());
+    let cut = place.lines()[..2].join("\n") + "\n";
+    fs::write(place.file(), cut).unwrap();
+    note();
+    let said = place.verify().unwrap_err();
+    assert!(said.contains(":3: 3 lines before this one were removed"), "{said}");
+}
