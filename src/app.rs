@@ -3,6 +3,7 @@
 mod admin_sockets;
 mod housekeeping;
 mod listen_sockets;
+mod logs;
 mod notes;
 pub mod startup_check;
 mod state_owner;
@@ -20,8 +21,8 @@ use anyhow::{Context as _, bail};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use crate::audit::{Audit, AuditEvent};
-use crate::config::raw::{self, AccessLogTo, Level, Raw};
+use crate::audit::Audit;
+use crate::config::raw::{self, Raw};
 use crate::config::{Config, Draft};
 use crate::gateway::Shared;
 use crate::gateway::endpoints::password_hashing::PasswordHashing;
@@ -30,7 +31,6 @@ use crate::metrics::{BucketBounds, Metrics};
 use crate::otlp::{self, Exporter};
 use crate::policy::Lasting;
 use crate::policy_change::PolicyChange;
-use crate::process_log;
 use crate::reload::{self, Plan, ReloadFault, Reloadable, Reloader};
 use crate::server::admin::admin_socket::Wish;
 use crate::server::admin::admin_socket::socket_file::{BoundSocket, socket_path};
@@ -42,9 +42,10 @@ use crate::server::worker::PULSE;
 use crate::server::{Listener, Phase};
 use crate::state::{State, StateSettings};
 use crate::systemd::{Pulse, ServiceManager};
-use crate::version;
 use admin_sockets::AdminSockets;
 use listen_sockets::Places;
+pub use logs::start_logging;
+use logs::{access_log, process_event};
 use notes::Notes;
 use state_owner::StateOwner;
 use workers::{Equipment, Workers};
@@ -394,23 +395,6 @@ fn bucket_bounds(raw: &Raw) -> BucketBounds {
     raw.metrics.buckets.as_deref().map(BucketBounds::new).unwrap_or_default()
 }
 
-fn access_log(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Option<AccessLogWriter>> {
-    let access = &config.raw().log.access;
-    if access.to() == AccessLogTo::Off {
-        return Ok(None);
-    }
-    let file = access.file().map(|file| config.resolve(file));
-    Ok(Some(AccessLogWriter::start(file, Arc::clone(metrics)).context("cannot start the access log")?))
-}
-
-/// An event about this process.
-fn process_event(name: &'static str, shared: &Shared) -> AuditEvent {
-    AuditEvent::new(name, "ok")
-        .with("pid", std::process::id())
-        .with("version", version::FULL)
-        .with("config_sha256", shared.policy().config_digest.as_str())
-}
-
 /// Tells the process before this one that requests are served here; its connections go to the workers in turn.
 fn take_over(predecessor: PreviousProcess, workers: Vec<mpsc::UnboundedSender<Departed>>) -> anyhow::Result<()> {
     let mut next = workers.into_iter().cycle();
@@ -444,11 +428,6 @@ async fn depart(successor: Successor, mut departures: mpsc::UnboundedReceiver<De
             tracing::warn!(%error, "cannot hand over a connection to the new process");
         }
     }
-}
-
-/// Says on standard error what happens, one JSON line each.
-pub fn start_logging(level: Level) {
-    process_log::start(reload::level(level));
 }
 
 /// The runtime for everything that is not a request.

@@ -4,7 +4,7 @@
 mod audit_event;
 mod audit_file;
 mod chain;
-mod failures;
+mod counted_failures;
 pub mod verification;
 mod writer;
 
@@ -21,8 +21,8 @@ use std::time::{Duration, SystemTime};
 
 pub use audit_event::AuditEvent;
 use audit_file::AuditFile;
-use failures::Failures;
-use writer::Entry;
+use counted_failures::CountedFailures;
+use writer::AuditMessage;
 
 /// The name of the file, beside the state.
 pub const FILE: &str = "audit.jsonl";
@@ -33,8 +33,8 @@ const QUEUE: usize = 8_192;
 /// The audit log of the running process, for everybody who has something to note.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    entries: SyncSender<Entry>,
-    failures: Arc<Failures>,
+    entries: SyncSender<AuditMessage>,
+    failures: Arc<CountedFailures>,
     lost: Arc<AtomicU64>,
 }
 
@@ -61,20 +61,20 @@ impl Audit {
         if self.failures.takes(&event) {
             return;
         }
-        if self.entries.try_send(Entry::Event(SystemTime::now(), event)).is_err() {
+        if self.entries.try_send(AuditMessage::Event(SystemTime::now(), event)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Goes on in a new file at once, where the present one has been renamed. By itself it does so with the next event.
     pub fn reopen(&self) {
-        let _ = self.entries.try_send(Entry::Reopen);
+        let _ = self.entries.try_send(AuditMessage::Reopen);
     }
 
     /// Waits until everything that was noted is on the disk, at most for `limit`.
     pub fn flush(&self, limit: Duration) {
         let (done, written) = sync_channel(1);
-        if self.entries.try_send(Entry::Flush(done)).is_ok() {
+        if self.entries.try_send(AuditMessage::Flush(done)).is_ok() {
             let _ = written.recv_timeout(limit);
         }
     }

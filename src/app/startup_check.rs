@@ -61,6 +61,7 @@ pub(super) fn directories(plan: &Plan) -> Problems {
         // By default the socket is there too.
         return problems;
     }
+    problems.extend(access_log(config));
     let socket = socket_file::socket_path(config);
     if let Some(directory) = socket.parent()
         && let Err(error) = writable(directory)
@@ -68,6 +69,27 @@ pub(super) fn directories(plan: &Plan) -> Problems {
         problems.push(no_socket(config, &socket, &error));
     }
     problems
+}
+
+/// An access log file that this user cannot write. Only its directory and its mode are looked at: it is opened by the
+/// thread that writes it.
+fn access_log(config: &Config) -> Option<Problem> {
+    let file = config.resolve(config.raw().log.access.file()?);
+    let error = match std::fs::metadata(&file) {
+        Ok(found) if found.is_dir() => io::ErrorKind::IsADirectory.into(),
+        Ok(_) => accessat(CWD, &file, Access::WRITE_OK, AtFlags::EACCESS).err()?.into(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            match accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+                Ok(()) => return None,
+                Err(error) => io::Error::from(error),
+            }
+        }
+        Err(error) => error,
+    };
+    let message = format!("the access log cannot be written to {}: {error}", file.display());
+    let help = "create the directory and let the user that runs wicketgate write there, or change `log.access.file`";
+    Some(config.problem("log.access.file", message, help))
 }
 
 /// Returns whether this user can create files in a directory, or the directory itself.

@@ -29,6 +29,13 @@ impl AuditEvent {
         Self { name, outcome: outcome.into(), details: Map::new(), counted_as: None }
     }
 
+    /// The same, which has failed.
+    #[must_use]
+    pub fn failed(mut self) -> Self {
+        self.outcome = Cow::Borrowed("failed");
+        self
+    }
+
     /// With a detail. What has the shape of a secret is masked, and long texts are cut.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {

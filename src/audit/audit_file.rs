@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -88,8 +88,18 @@ impl AuditFile {
         let path = self.directory.join(LOCK);
         let lock = options().truncate(false).open(&path)?;
         private_file::only_a_file(&path, &lock.metadata()?)?;
+        self.give_to_owner(&lock)?;
         lock.lock()?;
         Ok(lock)
+    }
+
+    /// A file that root has made belongs to the user of the directory, or the gateway could not write to it.
+    fn give_to_owner(&self, file: &File) -> io::Result<()> {
+        if file.metadata()?.uid() != 0 || !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let owner = fs::metadata(&self.directory)?;
+        if owner.uid() == 0 { Ok(()) } else { fchown(file, Some(owner.uid()), Some(owner.gid())) }
     }
 
     /// The file that has the name now, at its end. A new one begins with the last hash of the one before.
@@ -100,19 +110,24 @@ impl AuditFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if let (Some(mut open), Some(named)) = (before, named) {
+        let mut known = ChainHead::default();
+        if let Some(mut open) = before {
             let own = open.file.metadata()?;
-            if (own.dev(), own.ino()) == (named.dev(), named.ino()) {
+            if named.is_some_and(|named| (own.dev(), own.ino()) == (named.dev(), named.ino())) {
                 if own.len() != open.length {
-                    open.catch_up(&self.directory)?;
+                    let known = open.head.clone();
+                    open.catch_up(&self.directory, known)?;
                 }
                 return Ok(open);
             }
+            open.file.sync_data()?;
+            known = open.head;
         }
         let file = options().read(true).append(true).open(&self.path)?;
         private_file::only_a_file(&self.path, &file.metadata()?)?;
+        self.give_to_owner(&file)?;
         let mut open = OpenLog { file, length: 0, head: ChainHead::default() };
-        open.catch_up(&self.directory)?;
+        open.catch_up(&self.directory, known)?;
         Ok(open)
     }
 }
@@ -127,8 +142,9 @@ fn options() -> OpenOptions {
 
 impl OpenLog {
     /// Finds the last line, and mends the end: part of a line that a crash has left is cut off, and a line says so; where
-    /// there is no chain to go on with, one begins.
-    fn catch_up(&mut self, directory: &Path) -> io::Result<()> {
+    /// there is no chain to go on with, one begins. A new file goes on behind the last line of the renamed ones. Lines that
+    /// are `known` here and are there no more leave a gap, which verification finds.
+    fn catch_up(&mut self, directory: &Path, known: ChainHead) -> io::Result<()> {
         let length = self.file.metadata()?.len();
         let (end, tail) = tail(&mut self.file, length)?;
         if end < length {
@@ -137,9 +153,14 @@ impl OpenLog {
         self.length = end;
         let mut lines = Vec::new();
         let mut head = match tail {
+            Tail::Chained(head) if head.seq < known.seq => {
+                tracing::error!("lines at the end of the audit log are gone");
+                known
+            }
             Tail::Chained(head) => head,
             Tail::Empty => {
-                let head = last_renamed(directory);
+                let renamed = last_renamed(directory);
+                let head = if renamed.seq < known.seq { known } else { renamed };
                 chain::add(&mut lines, &head, SystemTime::now(), &AuditEvent::new("opened", "ok"))
             }
             Tail::Foreign => {

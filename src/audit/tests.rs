@@ -164,3 +164,35 @@ fn a_million_lines_are_verified_in_seconds() {
     assert_eq!(place.verify().unwrap().lines, count + 1);
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
+
+#[test]
+fn a_log_that_was_removed_is_missed() {
+    let place = Place::new("removed");
+    let audit = Audit::start(&place.0).unwrap();
+    let note = || {
+        audit.note(AuditEvent::new("test", "ok"));
+        audit.flush(Duration::from_secs(10));
+    };
+    note();
+    let seq = place.verify().unwrap().head.seq;
+    fs::remove_file(place.file()).unwrap();
+    note();
+    let whole = place.verify().unwrap();
+    assert_eq!((whole.lines, whole.head.seq), (2, seq + 2), "it does not begin at 1");
+}
+
+#[test]
+fn lines_that_are_cut_off_while_the_process_runs_are_missed() {
+    let place = Place::new("cut");
+    let audit = Audit::start(&place.0).unwrap();
+    let note = || {
+        audit.note(AuditEvent::new("test", "ok"));
+        audit.flush(Duration::from_secs(10));
+    };
+    (0..4).for_each(|_| note());
+    let cut = place.lines()[..2].join("\n") + "\n";
+    fs::write(place.file(), cut).unwrap();
+    note();
+    let said = place.verify().unwrap_err();
+    assert!(said.contains(":3: 3 lines before this one were removed"), "{said}");
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::audit_event::AuditEvent;
 use super::audit_file::AuditFile;
-use super::failures::Failures;
+use super::counted_failures::CountedFailures;
 use crate::log_throttle::LogThrottle;
 
 /// Most events that are written together.
@@ -19,7 +19,7 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// What the thread is told.
 #[derive(Debug)]
-pub(super) enum Entry {
+pub(super) enum AuditMessage {
     Event(SystemTime, AuditEvent),
     Reopen,
     /// Answers once everything before it is on the disk.
@@ -28,7 +28,7 @@ pub(super) enum Entry {
 
 struct Writer {
     file: AuditFile,
-    failures: Arc<Failures>,
+    failures: Arc<CountedFailures>,
     lost: Arc<AtomicU64>,
     /// Those of `lost` of which a line tells.
     told: u64,
@@ -43,8 +43,8 @@ struct Writer {
 /// If no thread can be started.
 pub(super) fn start(
     file: AuditFile,
-    entries: Receiver<Entry>,
-    failures: Arc<Failures>,
+    entries: Receiver<AuditMessage>,
+    failures: Arc<CountedFailures>,
     lost: Arc<AtomicU64>,
 ) -> io::Result<()> {
     let writer = Writer { file, failures, lost, told: 0, unsynced: None, throttle: LogThrottle::default() };
@@ -53,7 +53,7 @@ pub(super) fn start(
 }
 
 impl Writer {
-    fn run(mut self, entries: &Receiver<Entry>) {
+    fn run(mut self, entries: &Receiver<AuditMessage>) {
         loop {
             let (mut events, mut flushes, mut reopens, mut is_over) = (Vec::new(), Vec::new(), false, false);
             let first = match entries.recv_timeout(TURN) {
@@ -66,9 +66,9 @@ impl Writer {
             };
             for entry in first.into_iter().chain(std::iter::from_fn(|| entries.try_recv().ok())).take(MOST) {
                 match entry {
-                    Entry::Event(time, event) => events.push((time, event)),
-                    Entry::Reopen => reopens = true,
-                    Entry::Flush(done) => flushes.push(done),
+                    AuditMessage::Event(time, event) => events.push((time, event)),
+                    AuditMessage::Reopen => reopens = true,
+                    AuditMessage::Flush(done) => flushes.push(done),
                 }
             }
             let all = is_over || !flushes.is_empty();

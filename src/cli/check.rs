@@ -15,7 +15,7 @@ use super::admin_client::{ExpectedAnswer, is_running, tell};
 use super::{ConfigFile, say};
 use crate::app::{self, startup_check};
 use crate::backend::endpoints::servers::FIRST_LOOK;
-use crate::config::raw::Level;
+use crate::config::raw::{Level, LogFormat};
 use crate::config::{Config, Problems};
 use crate::plural::counted;
 use crate::policy::Lasting;
@@ -48,7 +48,7 @@ pub(super) struct Check {
 /// Reads everything that `run` would read, and tries what it needs.
 pub(super) fn check(what: &Check) -> anyhow::Result<()> {
     let file = &what.file.config;
-    app::start_logging(Level::Warn);
+    app::start_logging(Level::Warn, LogFormat::Json);
     let plan = Plan::read(file, &Lasting::default())?;
     for warning in plan.warnings() {
         writeln!(std::io::stderr(), "{warning}")?;

@@ -1,26 +1,19 @@
 //! `wicketgate id`: from a customer to the identifier and back. Whoever can read the key can do this.
 
-use std::fs::OpenOptions;
-use std::io::{BufRead as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io::BufRead as _;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use serde_json::json;
 
-use super::{ConfigFile, MARK, say};
+use super::{ConfigFile, MARK, audit, say};
+use crate::audit::AuditEvent;
 use crate::config::{self, Config, Problems};
 use crate::customer::Deriver;
-use crate::key_validity::format_time;
 use crate::policy;
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate id for --config gateway.yaml < subject.txt\n  \
     wicketgate id for --issuer https://login.example.com < subject.txt\n  wicketgate id trace t1-… --config gateway.yaml\n  \
     wicketgate id migrate < subjects.txt > mapping.csv";
-
-/// The file, beside the state, to which each trace adds a line.
-const AUDIT: &str = "audit.jsonl";
 
 /// Issuers that a message names.
 const SHOWN: usize = 20;
@@ -85,18 +78,30 @@ pub(super) fn id(id: &Id) -> anyhow::Result<()> {
         Id::For(what) => {
             let mapper = Mapper::of(&what.world)?;
             match what.subject.as_deref() {
-                None | Some("-") => identifiers(&mapper),
-                Some(subject) => say(&mapper.current(subject)?),
+                None | Some("-") => {
+                    mapper.audit(AuditEvent::new("id_for", "ok"))?;
+                    identifiers(&mapper)
+                }
+                Some(subject) => {
+                    let identifier = mapper.current(subject)?;
+                    mapper.audit(AuditEvent::new("id_for", "ok").with("identifier", identifier.as_str()))?;
+                    say(&identifier)
+                }
             }
         }
         Id::Trace(what) => {
             let mapper = Mapper::of(&what.world)?;
             // Nobody is told before it is written down who asked.
-            mapper.audit(&what.identifier)?;
+            audit::note(&mapper.config, AuditEvent::new("id_trace", "ok").with("identifier", what.identifier.as_str()))
+                .context("nothing is traced")?;
             let origin = mapper.names.trace(&what.identifier).map_err(|fault| anyhow::anyhow!("{fault}"))?;
             say(&format!("issuer   {}\nsubject  {}", origin.issuer, origin.subject))
         }
-        Id::Migrate(what) => migrate(&Mapper::of(&what.world)?, what.with_subjects),
+        Id::Migrate(what) => {
+            let mapper = Mapper::of(&what.world)?;
+            mapper.audit(AuditEvent::new("id_migrate", "ok").with("with_subjects", what.with_subjects))?;
+            migrate(&mapper, what.with_subjects)
+        }
     }
 }
 
@@ -217,22 +222,9 @@ impl Mapper {
         Some(self.names.previous_for_backend(&self.all, issuer, subject)?.as_str().to_owned())
     }
 
-    /// Writes down that somebody traces.
-    fn audit(&self, identifier: &str) -> anyhow::Result<()> {
-        let directory = self.config.data_directory();
-        let file = directory.join(AUDIT);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
-        let uid = std::fs::metadata("/proc/self").map(|found| std::os::unix::fs::MetadataExt::uid(&found)).ok();
-        let line = json!({
-            "time": format_time(now), "action": "id trace", "identifier": identifier, "user": user, "uid": uid,
-        });
-        let write = || -> std::io::Result<()> {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-            let mut opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&file)?;
-            writeln!(opened, "{line}")?;
-            opened.sync_all()
-        };
-        write().with_context(|| format!("nothing is traced: {} cannot be written", file.display()))
+    /// Writes down that somebody maps customers.
+    fn audit(&self, event: AuditEvent) -> anyhow::Result<()> {
+        audit::note(&self.config, event.with("issuer", self.issuer.as_deref().unwrap_or_default()))
+            .context("nothing is said")
     }
 }

@@ -14,7 +14,8 @@ use super::admin_client::{ExpectedAnswer, is_running, tell};
 use super::new::{KeyAlgorithm, keep_signing_key};
 use super::replicas::{self, RotatedKey};
 use super::yaml_edit::{YamlList, replace_items, unwritable};
-use super::{ConfigFile, say};
+use super::{ConfigFile, audit, say};
+use crate::audit::AuditEvent;
 use crate::auth::credentials::{api_key, password};
 use crate::config::raw::{Cookie, SecretRef};
 use crate::config::scalar::Duration;
@@ -106,13 +107,14 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
         return Err(problems.into());
     }
     let now = unix_seconds();
-    match what {
-        Rotate::SigningKey(what) => signing_key(&config, what.algorithm, now)?,
-        Rotate::CookieKey(what) => cookie_key(&config, what, now)?,
-        Rotate::ApiKey(what) => api_key(&config, what, now)?,
-        Rotate::ClientSecret(what) => client_secret(&config, what, now)?,
-        Rotate::IdentifierKey(what) => identifier_key(&config, what.overlap, now)?,
-    }
+    let outcome = match what {
+        Rotate::SigningKey(what) => signing_key(&config, what.algorithm, now),
+        Rotate::CookieKey(what) => cookie_key(&config, what, now),
+        Rotate::ApiKey(what) => api_key(&config, what, now),
+        Rotate::ClientSecret(what) => client_secret(&config, what, now),
+        Rotate::IdentifierKey(what) => identifier_key(&config, what.overlap, now),
+    };
+    let noted = audit::note_outcome(&config, event(what), outcome)?;
     drop(lock);
     let others = replicas::steps(rotated, &file.config);
     let file = file.config.display();
@@ -128,10 +130,22 @@ pub(super) fn rotate(what: &Rotate) -> anyhow::Result<()> {
     } else {
         say("No gateway runs here; it takes it up when it starts.")?;
     }
-    match others? {
-        Some(steps) => say(&steps),
-        None => Ok(()),
+    if let Some(steps) = others? {
+        say(&steps)?;
     }
+    noted
+}
+
+/// The event of the audit log.
+fn event(what: &Rotate) -> AuditEvent {
+    let (kind, id) = match what {
+        Rotate::SigningKey(_) => ("signing_key", None),
+        Rotate::CookieKey(_) => ("cookie_key", None),
+        Rotate::ApiKey(what) => ("api_key", Some(what.id.as_str())),
+        Rotate::ClientSecret(what) => ("client_secret", Some(what.id.as_str())),
+        Rotate::IdentifierKey(_) => ("identifier_key", None),
+    };
+    AuditEvent::new("key_rotated", "ok").with("kind", kind).with_some("id", id)
 }
 
 /// Waits until no other rotation of this file is going on, and keeps others waiting until the lock is dropped: each must

@@ -126,8 +126,9 @@ impl Program {
 
 /// Lets the process say what happens, from the first thing that can happen on. What is wrong with the file is said later.
 pub(super) fn start_logging(draft: &Draft) {
-    let level = draft.as_ref().map(|(config, _)| config.raw().log.level).unwrap_or_default();
-    app::start_logging(level);
+    let (level, format) =
+        draft.as_ref().map(|(config, _)| (config.raw().log.level, config.raw().log.format)).unwrap_or_default();
+    app::start_logging(level, format);
 }
 
 /// Says where it listens.

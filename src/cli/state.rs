@@ -9,7 +9,8 @@ use http::Method;
 use serde_json::Value;
 
 use super::admin_client::{ExpectedAnswer, is_running, tell};
-use super::{ConfigFile, say};
+use super::{ConfigFile, audit, say};
+use crate::audit::AuditEvent;
 use crate::config::raw::Raw;
 use crate::config::{self, Config, Problems};
 use crate::key_validity::format_time;
@@ -81,12 +82,29 @@ pub(super) struct Restore {
 
 /// Backs up, restores or moves.
 pub(super) fn state(what: &StateCommand) -> anyhow::Result<()> {
-    match what {
-        StateCommand::Backup(what) => back_up(&what.to, &not_in_redis(&what.file)?),
-        StateCommand::Restore(what) => restore_from(&what.from, what.keep_logins, &not_in_redis(&what.file)?),
-        StateCommand::Export(what) => export_to(&what.to, &configuration(&what.file)?),
-        StateCommand::Import(what) => import_from(&what.from, what.merge, &configuration(&what.file)?),
-    }
+    let (config, name, outcome) = match what {
+        StateCommand::Backup(what) => {
+            let config = not_in_redis(&what.file)?;
+            let outcome = back_up(&what.to, &config);
+            (config, "state_backup", outcome)
+        }
+        StateCommand::Restore(what) => {
+            let config = not_in_redis(&what.file)?;
+            let outcome = restore_from(&what.from, what.keep_logins, &config);
+            (config, "state_restore", outcome)
+        }
+        StateCommand::Export(what) => {
+            let config = configuration(&what.file)?;
+            let outcome = export_to(&what.to, &config);
+            (config, "state_export", outcome)
+        }
+        StateCommand::Import(what) => {
+            let config = configuration(&what.file)?;
+            let outcome = import_from(&what.from, what.merge, &config);
+            (config, "state_import", outcome)
+        }
+    };
+    audit::note_outcome(&config, AuditEvent::new(name, "ok"), outcome)?
 }
 
 fn configuration(file: &ConfigFile) -> anyhow::Result<Config> {

@@ -308,7 +308,10 @@ const PROVIDERS_ISSUER: &str = r#"trusted_issuers:
 #[test]
 fn the_reader_takes_every_key_of_the_schema_and_the_sample_has_them_all() {
     assert!(problems(MAXIMAL).is_empty());
-    assert!(problems(&edited(MAXIMAL, "access: \"off\"", "access: off")).is_empty());
+    let access = "access: { to: file, file: access.log, format: human, fields: [ time, route, status ], sample: 10% }";
+    for word in ["access: off", "access: \"off\"", "access: stdout", "access: { to: off }"] {
+        assert!(problems(&edited(MAXIMAL, access, word)).is_empty(), "{word}");
+    }
     let mut sample = BTreeSet::new();
     // `login.accounts` can have a file, a backend or a directory, not two; what is set apart cannot stand beside cookies.
     let apart =

@@ -143,7 +143,7 @@ fn a_storm_of_restarts_leaves_nothing_behind() {
         let left = std::fs::read_dir(files.path.join("data")).unwrap();
         let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
-        assert_eq!(left, ["last-uses.json", "state.redb"]);
+        assert_eq!(left, ["audit.jsonl", "audit.lock", "last-uses.json", "state.redb"]);
     }
 }
 

@@ -56,14 +56,16 @@ fn an_identifier_key_has_a_next_version_and_backends_learn_both_names() {
     let said = run(&gateway, &["id", "trace", &old]);
     assert!(said.contains(ALICE.subject), "{said}");
     let audit = std::fs::read_to_string(gateway.files.path.join("data/audit.jsonl")).unwrap();
-    let line: Value = serde_json::from_str(audit.lines().next().unwrap()).unwrap();
-    assert_eq!((&line["action"], &line["identifier"]), (&json!("id trace"), &json!(old)));
+    let lines = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let line = lines.filter(|line| line["event"] == "id_trace").last().unwrap();
+    assert_eq!(line["identifier"], json!(old));
     assert!(!audit.contains(ALICE.subject));
     // Whoever cannot be written down is told nothing.
     std::fs::remove_file(gateway.files.path.join("data/audit.jsonl")).unwrap();
     std::fs::create_dir(gateway.files.path.join("data/audit.jsonl")).unwrap();
     let (code, said, complained) = gateway.files.run(&["id", "trace", &old]);
     assert!(code == 1 && said.is_empty() && complained.contains("nothing is traced"), "{said}{complained}");
+    std::fs::remove_dir(gateway.files.path.join("data/audit.jsonl")).unwrap();
     // A list for those who hold the old names.
     let list = format!("{}\n{}\n", ALICE.subject, BOB.subject);
     let (code, mapped, _) = gateway.files.run_with(&["id", "migrate"], list.as_bytes());

@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use super::audit_event::AuditEvent;
 
-/// Failures of a kind that have lines of their own, when there were none for a while.
+/// CountedFailures of a kind that have lines of their own, when there were none for a while.
 const BURST: f64 = 50.0;
-/// Failures of a kind in a second that have lines of their own in the long run.
+/// CountedFailures of a kind in a second that have lines of their own in the long run.
 const RATE: f64 = 2.0;
 /// Time between two lines that tell how many more there were.
 const TELL: Duration = Duration::from_secs(5);
 
-/// Failures that were counted together.
+/// CountedFailures that were counted together.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<BTreeMap<&'static str, Kind>>);
+pub(super) struct CountedFailures(Mutex<BTreeMap<&'static str, Kind>>);
 
 #[derive(Debug)]
 struct Kind {
@@ -31,7 +31,7 @@ struct Kind {
     counts: BTreeMap<Cow<'static, str>, u64>,
 }
 
-impl Failures {
+impl CountedFailures {
     /// Counts a failure for which there is no line now; false for everything else.
     pub(super) fn takes(&self, event: &AuditEvent) -> bool {
         event.counted_as.is_some_and(|name| self.takes_at(name, &event.outcome, Instant::now()))
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn of_a_flood_some_have_lines_and_all_others_are_counted() {
-        let (failures, begin) = (Failures::default(), Instant::now());
+        let (failures, begin) = (CountedFailures::default(), Instant::now());
         let word = Cow::Borrowed("wrong_password");
         let counted = |at: Instant| (0..10_000).filter(|_| failures.takes_at("login_failures", &word, at)).count();
         assert_eq!(counted(begin), 9_950);
