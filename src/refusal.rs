@@ -1,8 +1,5 @@
-//! Refusals: the closed set of reasons why a request is refused.
-//!
-//! The same word stands in the access log, the metric label and the documentation. The caller sees only the code
-//! of the word's row (`gateway::error`), which several words share where telling them apart would
-//! help an attacker.
+//! Refusals: the closed set of reasons why a request is refused. Log, metrics and documentation have the word; the caller
+//! sees only its code (`gateway::error`), which words share where telling them apart would help an attacker.
 
 /// Faults of a signed token (RFC 7519, RFC 8725).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

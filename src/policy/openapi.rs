@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::api_description::{Described, Descriptions, METHODS, operations_of};
+use super::api_description::{DescribedFile, Descriptions, METHODS, operations_of};
 use super::choice::Choice;
 use super::table::{Table, host_name};
 use super::target::Target;
@@ -151,7 +151,7 @@ fn samples(template: &str) -> Vec<String> {
 }
 
 /// The path of the servers in a document, where it is more than `/`.
-fn base_path(described: &Described) -> Option<String> {
+fn base_path(described: &DescribedFile) -> Option<String> {
     let url = described.document.root()["servers"][0]["url"].as_str()?;
     let path = match url.split_once("://") {
         Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),

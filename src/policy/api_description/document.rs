@@ -45,13 +45,13 @@ pub struct DescriptionFault {
 
 /// An OpenAPI document whose references all lead into itself.
 #[derive(Debug)]
-pub struct Document {
+pub struct ApiDocument {
     root: Value,
     /// The name of the file, for messages.
     pub(super) name: String,
 }
 
-impl Document {
+impl ApiDocument {
     /// Reads a document with the files that it refers to.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl Document {
     /// Checks that all references lead to something.
     fn leads_somewhere(&self) -> Result<(), DescriptionFault> {
         let mut copy = self.root.clone();
-        let mut check = |value: &mut Value| {
+        let check = |value: &mut Value| {
             walk::visit(
                 value,
                 &mut String::new(),

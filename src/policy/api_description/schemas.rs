@@ -5,7 +5,7 @@ use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
 use super::conversion::demand_no_read_only;
-use super::document::{DescriptionFault, Document, FILES};
+use super::document::{ApiDocument, DescriptionFault, FILES};
 use super::walk;
 
 /// The most memory that a pattern may take when it is compiled, in bytes.
@@ -39,7 +39,7 @@ impl SchemaCollector {
     ///
     /// # Errors
     /// A schema is none, or a pattern needs lookaround or backreferences.
-    pub(super) fn compile(self, document: &Document) -> Result<Schemas, DescriptionFault> {
+    pub(super) fn compile(self, document: &ApiDocument) -> Result<Schemas, DescriptionFault> {
         let mut groups = Map::new();
         for (schema, key) in self.0.into_iter().zip(0..) {
             let (group, member) = names(key);
