@@ -2,6 +2,7 @@
 //! responses.
 
 mod conversion;
+mod diagnosis;
 mod document;
 mod operation;
 mod parameters;
@@ -173,6 +174,11 @@ impl ApiDescription {
     /// The operation of a request, by its path as the caller sent it. HEAD is that of GET where it has none of its own.
     pub fn operation(&self, method: &Method, path: &str) -> DescribedOperation<'_> {
         DescribedOperation { api: self, operation: self.find(method, path).map(|(operation, _)| operation) }
+    }
+
+    /// The operation of a request whose path a server may read as another one.
+    pub fn unknown_operation(&self) -> DescribedOperation<'_> {
+        DescribedOperation { api: self, operation: None }
     }
 
     /// Holds a request against its operation.

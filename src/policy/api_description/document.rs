@@ -280,6 +280,11 @@ fn target(reference: &str, own: Option<&str>, main: &str) -> Result<Target, (&'s
     Ok(((path != main).then_some(path), pointer))
 }
 
+/// A reference to a pointer into the document.
+pub(super) fn reference_to(pointer: &str) -> String {
+    format!("#{}", utf8_percent_encode(pointer, NO_FRAGMENT))
+}
+
 /// The reference as it is written.
 fn written((file, pointer): Target) -> String {
     let mut whole = String::new();
@@ -288,7 +293,7 @@ fn written((file, pointer): Target) -> String {
         walk::push(&mut whole, &file);
     }
     whole.push_str(&pointer);
-    format!("#{}", utf8_percent_encode(&whole, NO_FRAGMENT))
+    reference_to(&whole)
 }
 
 #[cfg(test)]

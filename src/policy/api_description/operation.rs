@@ -134,7 +134,7 @@ impl BodyRule {
         let kind = request.kind.unwrap_or_default();
         let Some(media) = self.media.iter().filter(|media| media.fits(kind)).max_by_key(|media| media.kind.len())
         else {
-            let kinds = self.media.iter().map(|media| media.kind.clone());
+            let kinds = self.media.iter().map(|media| harmless(&media.kind));
             return Err(RequestFault::Kind(kinds.collect()));
         };
         if !is_json(kind) {
