@@ -352,6 +352,10 @@ fn the_description_of_a_status_counts_and_what_is_not_described_gets_the_stricte
         assert_eq!((response.status, response.text().contains("pin")), (status, has_pin), "{path}");
         assert!(response.text().contains("name"), "{path}");
     }
+    // A server may read this path as that of the customer.
+    let (other, wide) = world_with(|c| redacted(c).route("public", "allow_in_path", json!(["semicolon"])));
+    other.on("/public/file;x", Behaviour::json(200, &body));
+    assert!(!wide.get("/public/file;x").send().ok().text().contains("pin"));
     backend.on("/public/customer", Behaviour::json(200, &body));
     assert!(!gateway.post("/public/customer").send().ok().text().contains("pin"), "not described: POST");
 }
