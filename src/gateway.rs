@@ -376,7 +376,7 @@ impl Gateway {
                 if description.validates {
                     request::validation::fits_description(description, route, &call, &mut exchange.record)?;
                 }
-                Some(description.api.operation(&call.parts.method, call.parts.uri.path()))
+                Some(request::validation::operation(description, &call))
             }
         };
         if call.parts.method == Method::OPTIONS && call.goes_no_further() {

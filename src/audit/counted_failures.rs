@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::audit_event::AuditEvent;
 
-/// CountedFailures of a kind that have lines of their own, when there were none for a while.
+/// Failures of a kind that have lines of their own, when there were none for a while.
 const BURST: f64 = 50.0;
-/// CountedFailures of a kind in a second that have lines of their own in the long run.
+/// Failures of a kind in a second that have lines of their own in the long run.
 const RATE: f64 = 2.0;
 /// Time between two lines that tell how many more there were.
 const TELL: Duration = Duration::from_secs(5);
 
-/// CountedFailures that were counted together.
+/// Failures that were counted together.
 #[derive(Debug, Default)]
 pub(super) struct CountedFailures(Mutex<BTreeMap<&'static str, Kind>>);
 

@@ -2,6 +2,7 @@
 //! responses.
 
 mod conversion;
+mod diagnosis;
 mod document;
 mod operation;
 mod parameters;
@@ -20,7 +21,7 @@ use serde_json::Value;
 
 use crate::config::{Config, Problems};
 use crate::json_body::member_graph::MemberGraph;
-pub use document::{DescriptionFault, Document};
+pub use document::{ApiDocument, DescriptionFault};
 use operation::Operation;
 pub(super) use operation::merged_parameters;
 pub use operation::{DescribedRequest, RequestFault};
@@ -34,15 +35,15 @@ pub(super) const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options"
 /// The descriptions of all routes.
 #[derive(Debug, Default)]
 pub struct Descriptions {
-    by_file: BTreeMap<PathBuf, Arc<Described>>,
-    of_routes: Vec<Option<Arc<Described>>>,
+    by_file: BTreeMap<PathBuf, Arc<DescribedFile>>,
+    of_routes: Vec<Option<Arc<DescribedFile>>>,
 }
 
 /// A document, as it is written and as it is used.
 #[derive(Debug)]
-pub struct Described {
+pub struct DescribedFile {
     /// As it is written.
-    pub document: Document,
+    pub document: ApiDocument,
     /// As it is used.
     pub api: Arc<ApiDescription>,
     /// The first route that names it.
@@ -83,7 +84,7 @@ impl Descriptions {
             let path = config.resolve(file);
             if !all.by_file.contains_key(&path) && !broken.contains(&path) {
                 let validates = routes.iter().any(|other| other.openapi == route.openapi && other.validate.is_some());
-                match Described::read(config, file, index, validates) {
+                match DescribedFile::read(config, file, index, validates) {
                     Ok(described) => drop(all.by_file.insert(path.clone(), Arc::new(described))),
                     Err(DescriptionFault { message, help }) => {
                         problems.push(config.problem(&format!("routes[{index}].openapi"), message, help));
@@ -97,19 +98,19 @@ impl Descriptions {
     }
 
     /// The description of the route of this number.
-    pub(super) fn of(&self, route: usize) -> Option<&Arc<Described>> {
+    pub(super) fn of(&self, route: usize) -> Option<&Arc<DescribedFile>> {
         self.of_routes.get(route)?.as_ref()
     }
 
     /// All descriptions.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Described>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<DescribedFile>> {
         self.by_file.values()
     }
 }
 
-impl Described {
+impl DescribedFile {
     fn read(config: &Config, file: &std::path::Path, route: usize, validates: bool) -> Result<Self, DescriptionFault> {
-        let document = Document::read(config, file)?;
+        let document = ApiDocument::read(config, file)?;
         let (mut schemas, mut notes) = (SchemaCollector::default(), Vec::new());
         let (mut templates, mut operations) = (TemplateTree::default(), Vec::new());
         let mut redaction = RedactionCompiler::new(&document);
@@ -148,7 +149,7 @@ impl Described {
     }
 }
 
-impl Document {
+impl ApiDocument {
     /// The paths, each with its item.
     pub(super) fn paths(&self) -> impl Iterator<Item = (&str, &Value)> {
         let paths = self.root()["paths"].as_object().into_iter().flatten();
@@ -173,6 +174,11 @@ impl ApiDescription {
     /// The operation of a request, by its path as the caller sent it. HEAD is that of GET where it has none of its own.
     pub fn operation(&self, method: &Method, path: &str) -> DescribedOperation<'_> {
         DescribedOperation { api: self, operation: self.find(method, path).map(|(operation, _)| operation) }
+    }
+
+    /// The operation of a request whose path a server may read as another one.
+    pub fn unknown_operation(&self) -> DescribedOperation<'_> {
+        DescribedOperation { api: self, operation: None }
     }
 
     /// Holds a request against its operation.

@@ -7,13 +7,13 @@ mod places;
 mod responses;
 mod security;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::api_description::{Described, Descriptions, METHODS, operations_of};
+use super::api_description::{DescribedFile, Descriptions, METHODS, operations_of};
 use super::choice::Choice;
 use super::table::{Table, host_name};
 use super::target::Target;
@@ -52,6 +52,7 @@ impl Sources<'_> {
             sources: self,
             listeners,
             paths: Map::new(),
+            shapes: HashMap::new(),
             ids: BTreeSet::new(),
             expressions: Vec::new(),
             names: SchemaNames::default(),
@@ -151,7 +152,7 @@ fn samples(template: &str) -> Vec<String> {
 }
 
 /// The path of the servers in a document, where it is more than `/`.
-fn base_path(described: &Described) -> Option<String> {
+fn base_path(described: &DescribedFile) -> Option<String> {
     let url = described.document.root()["servers"][0]["url"].as_str()?;
     let path = match url.split_once("://") {
         Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
@@ -166,6 +167,8 @@ struct Draft<'a> {
     sources: &'a Sources<'a>,
     listeners: Vec<(usize, &'a raw::Listen)>,
     paths: Map<String, Value>,
+    /// Paths by what they are without the names of parameters.
+    shapes: HashMap<String, String>,
     ids: BTreeSet<String>,
     expressions: Vec<Value>,
     names: SchemaNames,
@@ -239,6 +242,7 @@ impl Draft<'_> {
         if !METHODS.contains(&key.as_str()) {
             return;
         }
+        let path = &*self.named_alike(path, &mut operation);
         if let Some(known) = self.paths.get_mut(path).and_then(|item| item.get_mut(&key)) {
             also(known, security);
             return;
@@ -270,6 +274,24 @@ impl Draft<'_> {
             operation.insert("servers".to_owned(), servers.into());
         }
         self.paths.entry(path).or_insert_with(|| json!({}))[key] = operation.into();
+    }
+
+    /// The path as it is written already, where templates differ only in the names of parameters: the document has one of them.
+    fn named_alike(&mut self, path: &str, operation: &mut Map<String, Value>) -> String {
+        let names = |path: &str| -> Vec<String> {
+            path.split('{').skip(1).filter_map(|part| Some(part.split_once('}')?.0.to_owned())).collect()
+        };
+        let old = names(path);
+        let shape = old.iter().fold(path.to_owned(), |path, name| path.replace(&format!("{{{name}}}"), "{}"));
+        let known = self.shapes.entry(shape).or_insert_with(|| path.to_owned()).clone();
+        let new = names(&known);
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            let position = old.iter().position(|name| parameter["in"] == "path" && parameter["name"] == name.as_str());
+            if let Some(name) = position.and_then(|position| new.get(position)) {
+                parameter["name"] = name.as_str().into();
+            }
+        }
+        known
     }
 
     fn finish(self) -> Value {

@@ -114,6 +114,8 @@ pub struct Route {
 pub struct RouteDescription {
     /// The description.
     pub api: Arc<ApiDescription>,
+    /// A server behind may take paths for one that differ in letter case.
+    pub ignores_case: bool,
     /// Requests are held against it.
     pub validates: bool,
     /// True if the responses of no operation are looked at but for what is removed from them.

@@ -6,7 +6,7 @@ use super::call::Call;
 use crate::gateway::enforcement;
 use crate::gateway::error::{Detail, Refused};
 use crate::gateway::observe::record::Record;
-use crate::policy::api_description::{DescribedRequest, RequestFault};
+use crate::policy::api_description::{DescribedOperation, DescribedRequest, RequestFault};
 use crate::policy::route::{Route, RouteDescription};
 use crate::refusal::Refusal;
 
@@ -24,6 +24,15 @@ pub(crate) fn fits_description(
         Err(refused) if enforcement::carry_out(refused.refusal, route, record).is_err() => Err(refused),
         _ => Ok(()),
     }
+}
+
+/// The operation by which members are removed from the response. Where a server could read the path as another one, no
+/// operation is trusted.
+pub(crate) fn operation<'a>(description: &'a RouteDescription, call: &Call<'_>) -> DescribedOperation<'a> {
+    if description.ignores_case || !call.head.non_canonical.is_none() {
+        return description.api.unknown_operation();
+    }
+    description.api.operation(&call.parts.method, call.parts.uri.path())
 }
 
 fn checked(description: &RouteDescription, call: &Call<'_>) -> Result<(), Refused> {

@@ -45,13 +45,13 @@ pub struct DescriptionFault {
 
 /// An OpenAPI document whose references all lead into itself.
 #[derive(Debug)]
-pub struct Document {
+pub struct ApiDocument {
     root: Value,
     /// The name of the file, for messages.
     pub(super) name: String,
 }
 
-impl Document {
+impl ApiDocument {
     /// Reads a document with the files that it refers to.
     ///
     /// # Errors
@@ -280,6 +280,11 @@ fn target(reference: &str, own: Option<&str>, main: &str) -> Result<Target, (&'s
     Ok(((path != main).then_some(path), pointer))
 }
 
+/// A reference to a pointer into the document.
+pub(super) fn reference_to(pointer: &str) -> String {
+    format!("#{}", utf8_percent_encode(pointer, NO_FRAGMENT))
+}
+
 /// The reference as it is written.
 fn written((file, pointer): Target) -> String {
     let mut whole = String::new();
@@ -288,7 +293,7 @@ fn written((file, pointer): Target) -> String {
         walk::push(&mut whole, &file);
     }
     whole.push_str(&pointer);
-    format!("#{}", utf8_percent_encode(&whole, NO_FRAGMENT))
+    reference_to(&whole)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::document::{DescriptionFault, Document};
+use super::document::{ApiDocument, DescriptionFault};
 use super::parameters::{Given, Parameter, ParameterPlace, RequestTexts, is_json, query_of};
 use super::redaction::RedactedResponses;
 use super::schemas::{Misfit, SchemaCollector, Schemas, harmless};
@@ -69,7 +69,7 @@ impl Operation {
     /// # Errors
     /// A parameter has a style that is not supported.
     pub(super) fn read(
-        document: &Document,
+        document: &ApiDocument,
         (item, raw): (&Value, &Value),
         at: &str,
         schemas: &mut SchemaCollector,
@@ -134,7 +134,7 @@ impl BodyRule {
         let kind = request.kind.unwrap_or_default();
         let Some(media) = self.media.iter().filter(|media| media.fits(kind)).max_by_key(|media| media.kind.len())
         else {
-            let kinds = self.media.iter().map(|media| media.kind.clone());
+            let kinds = self.media.iter().map(|media| harmless(&media.kind));
             return Err(RequestFault::Kind(kinds.collect()));
         };
         if !is_json(kind) {
@@ -188,7 +188,7 @@ fn check_parameter(parameter: &Parameter, texts: &RequestTexts<'_>, schemas: &Sc
 
 /// The parameters of an operation: its own, and those of its path item that it does not have itself.
 pub(in crate::policy) fn merged_parameters<'d>(
-    document: &'d Document,
+    document: &'d ApiDocument,
     item: &'d Value,
     raw: &'d Value,
 ) -> Vec<&'d Value> {

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use percent_encoding::percent_decode;
 use serde_json::Value;
 
-use super::document::Document;
+use super::document::ApiDocument;
 use crate::json_body;
 
 /// A parameter of the path, the query or a header.
@@ -73,7 +73,7 @@ impl Parameter {
     ///
     /// # Errors
     /// Its style is not supported; the reason, in a few words.
-    pub(super) fn read(document: &Document, raw: &Value) -> Result<Option<(Self, Option<Value>)>, String> {
+    pub(super) fn read(document: &ApiDocument, raw: &Value) -> Result<Option<(Self, Option<Value>)>, String> {
         let name = raw["name"].as_str().unwrap_or_default().to_owned();
         let place = match raw["in"].as_str() {
             Some("path") => ParameterPlace::Path,
@@ -201,7 +201,7 @@ fn typed(text: &str, types: &BTreeSet<String>) -> Value {
 type Seen = BTreeSet<*const Value>;
 
 /// Collects the types that a schema allows for.
-fn types_of(document: &Document, schema: &Value, seen: &mut Seen, types: &mut BTreeSet<String>) {
+fn types_of(document: &ApiDocument, schema: &Value, seen: &mut Seen, types: &mut BTreeSet<String>) {
     if !seen.insert(std::ptr::from_ref(schema)) {
         return;
     }
@@ -223,7 +223,7 @@ fn types_of(document: &Document, schema: &Value, seen: &mut Seen, types: &mut BT
 }
 
 /// Collects the types that the elements of a list may have.
-fn items_of(document: &Document, schema: &Value, seen: &mut Seen, items: &mut BTreeSet<String>) {
+fn items_of(document: &ApiDocument, schema: &Value, seen: &mut Seen, items: &mut BTreeSet<String>) {
     if !seen.insert(std::ptr::from_ref(schema)) {
         return;
     }
@@ -234,7 +234,7 @@ fn items_of(document: &Document, schema: &Value, seen: &mut Seen, items: &mut BT
 }
 
 /// The schemas that hold for the same value.
-fn each_same(document: &Document, schema: &Value, visit: &mut dyn FnMut(&Value)) {
+fn each_same(document: &ApiDocument, schema: &Value, visit: &mut dyn FnMut(&Value)) {
     if let Some(target) = schema["$ref"].as_str().and_then(|reference| document.at(reference)) {
         visit(target);
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use http::StatusCode;
 use serde_json::Value;
 
-use super::document::{DescriptionFault, Document};
+use super::document::{ApiDocument, DescriptionFault};
 use crate::json_body::filter;
 use crate::json_body::member_graph::{GraphPlace, MemberGraph};
 
@@ -48,7 +48,7 @@ impl RedactedResponses {
 
 /// Makes the graph of a document.
 pub(super) struct RedactionCompiler<'d> {
-    document: &'d Document,
+    document: &'d ApiDocument,
     numbers: HashMap<*const Value, u32>,
     places: Vec<Draft<'d>>,
     /// By the address of a schema: those that say by `allOf` that they are kinds of it.
@@ -68,7 +68,7 @@ struct Draft<'d> {
 }
 
 impl<'d> RedactionCompiler<'d> {
-    pub(super) fn new(document: &'d Document) -> Self {
+    pub(super) fn new(document: &'d ApiDocument) -> Self {
         let mut kinds: HashMap<*const Value, Vec<&Value>> = HashMap::new();
         let schemas = document.root()["components"]["schemas"].as_object();
         for kind in schemas.into_iter().flat_map(|schemas| schemas.values()) {

@@ -1,11 +1,14 @@
 //! All schemas that requests are held against, compiled together: what they share is compiled once.
 
+use std::sync::Arc;
+
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
 use super::conversion::demand_no_read_only;
-use super::document::{DescriptionFault, Document, FILES};
+use super::diagnosis;
+use super::document::{ApiDocument, DescriptionFault, FILES, reference_to};
 use super::walk;
 
 /// The most memory that a pattern may take when it is compiled, in bytes.
@@ -39,11 +42,47 @@ impl SchemaCollector {
     ///
     /// # Errors
     /// A schema is none, or a pattern needs lookaround or backreferences.
-    pub(super) fn compile(self, document: &Document) -> Result<Schemas, DescriptionFault> {
-        let mut groups = Map::new();
-        for (schema, key) in self.0.into_iter().zip(0..) {
+    pub(super) fn compile(mut self, document: &ApiDocument) -> Result<Schemas, DescriptionFault> {
+        let is_read_only = |reference: &str| {
+            document
+                .at(reference)
+                .map(|value| document.resolved(value)["readOnly"] == Value::Bool(true))
+                .unwrap_or_default()
+        };
+        let mut root = self.root(document);
+        each_schema(&mut root, &mut |schema, _| demand_no_read_only(schema, &is_read_only));
+        let mut plain = root.clone();
+        each_schema(&mut plain, &mut |schema, _| {
+            COMBINATIONS.iter().for_each(|keyword| drop(schema.remove(*keyword)));
+            schema.insert(diagnosis::COUNT.to_owned(), true.into());
+        });
+        let mut combined = root.clone();
+        let first = self.0.len() as u32;
+        each_schema(&mut combined, &mut |schema, place| {
+            let removed: Vec<&str> =
+                COMBINATIONS.into_iter().filter(|keyword| schema.remove(*keyword).is_some()).collect();
+            schema.insert(diagnosis::COUNT.to_owned(), true.into());
+            if !removed.is_empty() {
+                let key = self.add(json!({"$ref": reference_to(place)}));
+                schema.insert(diagnosis::PART.to_owned(), json!({"key": key, "keywords": removed.join(" or ")}));
+            }
+        });
+        for (key, schema) in (first..).zip(&self.0[first as usize..]) {
             let (group, member) = names(key);
-            groups.entry(group).or_insert_with(|| json!({"properties": {}}))["properties"][member] = schema;
+            root["properties"][group]["properties"][member] = schema.clone();
+        }
+        let whole = Arc::new(self.built(document, &root, None)?);
+        let plain = self.built(document, &plain, Some(&whole))?;
+        let combined = self.built(document, &combined, Some(&whole))?;
+        Ok(Schemas { whole, plain, combined })
+    }
+
+    /// The schemas by their keys, beside all that they refer to.
+    fn root(&self, document: &ApiDocument) -> Value {
+        let mut groups = json!({});
+        for (schema, key) in self.0.iter().zip(0..) {
+            let (group, member) = names(key);
+            groups[group]["properties"][member] = schema.clone();
         }
         let mut root = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "properties": groups});
         for part in ["components", "paths", FILES] {
@@ -51,39 +90,69 @@ impl SchemaCollector {
                 root[part] = value.clone();
             }
         }
-        let is_read_only = |reference: &str| {
-            document
-                .at(reference)
-                .map(|value| document.resolved(value)["readOnly"] == Value::Bool(true))
-                .unwrap_or_default()
-        };
-        let mut demand = |value: &mut Value| {
-            let done: Result<(), std::convert::Infallible> =
-                walk::visit(value, &mut String::new(), &mut |object, _| {
-                    demand_no_read_only(object, &is_read_only);
-                    Ok(())
-                });
-            let Ok(()) = done;
-        };
-        let files = root.as_object_mut().and_then(|root| root.remove(FILES));
-        demand(&mut root);
-        if let Some(Value::Object(mut files)) = files {
-            files.values_mut().for_each(&mut demand);
-            root[FILES] = files.into();
-        }
+        root
+    }
+
+    fn built(
+        &self,
+        document: &ApiDocument,
+        root: &Value,
+        whole: Option<&Arc<Validator>>,
+    ) -> Result<Validator, DescriptionFault> {
         let patterns = PatternOptions::regex().size_limit(LARGEST_PATTERN);
-        let options = jsonschema::options().with_draft(Draft::Draft202012).offline();
-        let validator = options.should_validate_formats(false).with_pattern_options(patterns).build(&root);
-        let validator = validator.map_err(|error| DescriptionFault {
+        let mut options = jsonschema::options().with_draft(Draft::Draft202012).offline();
+        options = options.should_validate_formats(false).with_pattern_options(patterns);
+        if let Some(whole) = whole {
+            options = diagnosis::with_keywords(options, whole);
+        }
+        options.build(root).map_err(|error| DescriptionFault {
             message: format!("{}: a schema cannot be used: {}", document.name, told(&error)),
             help: "correct it; patterns have no lookaround and no backreferences, as their time is not bounded"
                 .to_owned(),
-        })?;
-        Ok(Schemas(validator))
+        })
     }
 }
 
-fn names(key: u32) -> (String, String) {
+/// Keywords that hold a value against several schemas, or against one that counts otherwise than by its own faults.
+const COMBINATIONS: [&str; 13] = [
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "contains",
+    "minContains",
+    "maxContains",
+    "propertyNames",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+];
+
+/// Calls `change` with each object of a root, and its place.
+fn each_schema(root: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>, &str)) {
+    let mut visit = |value: &mut Value, place: &mut String| {
+        let done: Result<(), std::convert::Infallible> = walk::visit(value, place, &mut |object, place| {
+            change(object, place);
+            Ok(())
+        });
+        let Ok(()) = done;
+    };
+    let files = root.as_object_mut().and_then(|root| root.remove(FILES));
+    visit(root, &mut String::new());
+    if let Some(Value::Object(mut files)) = files {
+        for (name, file) in &mut files {
+            let mut place = format!("/{FILES}");
+            walk::push(&mut place, name);
+            visit(file, &mut place);
+        }
+        root[FILES] = files.into();
+    }
+}
+
+/// The group and the name of a key below `properties`.
+pub(super) fn names(key: u32) -> (String, String) {
     ((key / GROUP).to_string(), key.to_string())
 }
 
@@ -97,9 +166,16 @@ fn told(error: &ValidationError<'_>) -> String {
     format!("{text} ({})", error.schema_path().as_str())
 }
 
-/// The compiled schemas.
+/// The compiled schemas. All but the first are only there to tell what is wrong with a value: the library's own search for that
+/// takes exponential time in schemas that contain themselves by several branches.
 #[derive(Debug)]
-pub(super) struct Schemas(Validator);
+pub(super) struct Schemas {
+    whole: Arc<Validator>,
+    /// Without combinations.
+    plain: Validator,
+    /// With a combination as one keyword.
+    combined: Validator,
+}
 
 impl Schemas {
     /// Holds a value against the schema of a key.
@@ -107,9 +183,15 @@ impl Schemas {
     /// # Errors
     /// The first misfit, with its place in the value.
     pub(super) fn check(&self, key: u32, value: Value) -> Result<(), Misfit> {
-        let (group, member) = names(key);
-        let whole = Value::Object(Map::from_iter([(group, Value::Object(Map::from_iter([(member, value)])))]));
-        self.0.validate(&whole).map_err(|error| misfit(&error))
+        let value = diagnosis::keyed(key, value);
+        if self.whole.is_valid(&value) {
+            return Ok(());
+        }
+        let found = [&self.plain, &self.combined].into_iter().find_map(|validator| {
+            diagnosis::begin();
+            validator.validate(&value).err().map(|error| misfit(&error))
+        });
+        Err(found.unwrap_or_else(|| Misfit { place: "/".to_owned(), rule: "does not meet its schema".to_owned() }))
     }
 }
 
@@ -127,6 +209,10 @@ fn misfit(error: &ValidationError<'_>) -> Misfit {
         }
         ValidationErrorKind::Type { kind } => (place, format!("is not of type {}", type_names(kind))),
         ValidationErrorKind::Enum { .. } => (place, "is none of the values of enum".to_owned()),
+        ValidationErrorKind::Custom { keyword, .. } if keyword == diagnosis::COUNT => {
+            ("/".to_owned(), "does not meet its schema".to_owned())
+        }
+        ValidationErrorKind::Custom { message, .. } => (place, message.clone()),
         ValidationErrorKind::FalseSchema => (place, "is not allowed".to_owned()),
         ValidationErrorKind::Minimum { limit }
         | ValidationErrorKind::Maximum { limit }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::policy::api_description::{Document, merged_parameters};
+use crate::policy::api_description::{ApiDocument, merged_parameters};
 
 /// The mark of operations that are nobody else's business.
 const INTERNAL: &str = "x-internal";
@@ -19,7 +19,7 @@ pub(super) struct SchemaNames {
 
 /// Copies operations of one document.
 pub(super) struct Company<'d> {
-    pub(super) document: &'d Document,
+    pub(super) document: &'d ApiDocument,
     /// Where the document comes from.
     pub(super) file: String,
     pub(super) names: &'d mut SchemaNames,

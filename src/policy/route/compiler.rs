@@ -102,7 +102,7 @@ impl RouteCompiler<'_> {
         let session = raw.login.as_ref().and_then(|login| login.cookie.as_ref());
         let own_cookies = own_cookies(session, &customer_token_sources);
         let api_key_header = api_key_header(route, report);
-        let description = self.description(route, number, report);
+        let description = self.description(route, number, ignores_case, report);
         let removes = description.as_ref().is_some_and(|description| description.only_removes);
         let response =
             response_rules(route, report).or_else(|| removes.then(|| Box::new(ResponseRules::of_description())));
@@ -165,7 +165,13 @@ impl RouteCompiler<'_> {
     }
 
     /// The company's description of a route, where requests or responses depend on it.
-    fn description(&self, route: &raw::Route, number: u32, report: &mut Report<'_>) -> Option<Box<RouteDescription>> {
+    fn description(
+        &self,
+        route: &raw::Route,
+        number: u32,
+        ignores_case: bool,
+        report: &mut Report<'_>,
+    ) -> Option<Box<RouteDescription>> {
         let api = &self.descriptions.of(number as usize)?.api;
         let validates = route.validate.is_some();
         if api.redacts() && route.websocket {
@@ -174,7 +180,7 @@ impl RouteCompiler<'_> {
         }
         let only_removes = api.redacts() && route.response.is_none();
         (validates || api.redacts())
-            .then(|| Box::new(RouteDescription { api: Arc::clone(api), validates, only_removes }))
+            .then(|| Box::new(RouteDescription { api: Arc::clone(api), ignores_case, validates, only_removes }))
     }
 }
 
