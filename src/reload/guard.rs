@@ -145,7 +145,7 @@ struct Trial {
 }
 
 /// What becomes of a configuration on trial.
-pub(super) enum Verdict {
+pub(super) enum TrialVerdict {
     /// None is, or it goes on.
     Open,
     /// It stays; the one before is not needed any more.
@@ -203,20 +203,20 @@ impl Guard {
     }
 
     /// Looks at the counts.
-    pub(super) fn look(&self, shapes: &RequestShapes, now: Instant) -> Verdict {
+    pub(super) fn look(&self, shapes: &RequestShapes, now: Instant) -> TrialVerdict {
         let counts = Counts::of(shapes.totals());
         let mut state = self.locked();
-        let Some(settings) = state.settings else { return Verdict::Open };
+        let Some(settings) = state.settings else { return TrialVerdict::Open };
         let verdict = match state.trial.take() {
-            None => Verdict::Open,
+            None => TrialVerdict::Open,
             Some(trial) => {
                 let after = now.saturating_duration_since(trial.since);
                 match trial.fault(&counts.since(&trial.at_reload), after) {
-                    Some(fault) => Verdict::RollBack(trial.earlier, fault),
-                    None if after >= trial.settings.window.get() => Verdict::Confirmed(trial.earlier),
+                    Some(fault) => TrialVerdict::RollBack(trial.earlier, fault),
+                    None if after >= trial.settings.window.get() => TrialVerdict::Confirmed(trial.earlier),
                     None => {
                         state.trial = Some(trial);
-                        Verdict::Open
+                        TrialVerdict::Open
                     }
                 }
             }

@@ -4,7 +4,8 @@ mod callers;
 mod checks;
 mod cuts;
 mod identifiers;
-mod key_changes;
+mod key_change;
+mod key_versions;
 mod meaning;
 mod replay;
 mod routes;
@@ -33,7 +34,7 @@ pub fn differences(old: &Compared, new: &Compared, now: u64) -> Vec<PolicyChange
     changes.extend(routes::changes(&old.meaning, &new.meaning));
     changes.extend(cuts::changes(old, new));
     changes.extend(callers::changes(old, new));
-    changes.extend(key_changes::changes(old, new, now));
+    changes.extend(key_versions::changes(old, new, now));
     for section in [Section::TrustedIssuers, Section::Listen, Section::Backends, Section::Settings] {
         changes.extend(written::section_changes(section, &old.meaning, &new.meaning));
     }

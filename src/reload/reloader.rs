@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use super::guard::{Guard, Verdict};
+use super::guard::{Guard, TrialVerdict};
 use super::in_force::{Earlier, FilesDigest, InForce, Reloadable, put_listeners};
 use super::preview::{self, Compared, KeptMeaning, Meaning};
 use super::restart::{changed, needs_restart};
@@ -278,9 +278,9 @@ async fn keep_guard(process: Weak<Process>) {
                 let Some(process) = process.upgrade() else { return };
                 let _changing = process.changing.lock().await;
                 match process.guard.look(&process.shared.shapes, Instant::now()) {
-                    Verdict::Open => {}
-                    Verdict::Confirmed(earlier) => process.retire(earlier.policy),
-                    Verdict::RollBack(earlier, fault) => process.roll_back(earlier, fault),
+                    TrialVerdict::Open => {}
+                    TrialVerdict::Confirmed(earlier) => process.retire(earlier.policy),
+                    TrialVerdict::RollBack(earlier, fault) => process.roll_back(earlier, fault),
                 }
             }
         }

@@ -309,19 +309,8 @@ impl Drop for Record {
         };
         // The gateway's own endpoints are named by who has not proved anything yet.
         if self.route_number.is_some() || *self.route == *NO_ROUTE {
-            let Attribution { client, api_key, customer, .. } = &self.known;
-            self.telemetry.shapes.count(
-                ShapeOf {
-                    route: &self.route,
-                    client: client.as_ref(),
-                    api_key: api_key.as_ref(),
-                    method: self.method,
-                    customer: customer.is_some(),
-                    refusal: self.refusal.map_or("", Refusal::as_str),
-                    observed: self.observed.map_or("", Refusal::as_str),
-                },
-                now,
-            );
+            let words = [self.refusal, self.observed].map(|refusal| refusal.map_or("", Refusal::as_str));
+            self.telemetry.shapes.count(ShapeOf::request(&self.route, self.method, &self.known, words), now);
         }
         if let Some(observed) = self.observed {
             self.telemetry.worker_metrics.observed(&self.route, observed.as_str());

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::auth::attribution::Attribution;
+
 /// Length of a slot.
 const SLOT: Duration = Duration::from_secs(300);
 
@@ -58,6 +60,21 @@ pub(crate) struct ShapeOf<'a> {
     pub(crate) customer: bool,
     pub(crate) refusal: &'static str,
     pub(crate) observed: &'static str,
+}
+
+impl<'a> ShapeOf<'a> {
+    /// The shape of a request of these callers, which was refused for the first of both words or would have been for the
+    /// second; empty where it was not.
+    pub(crate) fn request(
+        route: &'a Arc<str>,
+        method: &'static str,
+        known: &'a Attribution,
+        [refusal, observed]: [&'static str; 2],
+    ) -> Self {
+        let Attribution { client, api_key, customer, .. } = known;
+        let (client, api_key, customer) = (client.as_ref(), api_key.as_ref(), customer.is_some());
+        Self { route, client, api_key, method, customer, refusal, observed }
+    }
 }
 
 impl ShapeOf<'_> {

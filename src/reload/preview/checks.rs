@@ -28,7 +28,7 @@ pub(super) struct Checks {
 
 /// One check that one route has and another has not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Difference {
+pub(super) struct CheckDifference {
     /// As it is told of the route that lacks it.
     pub lost: String,
     /// As it is told of a route that gets it.
@@ -60,10 +60,10 @@ impl Checks {
     }
 
     /// All that this one checks and the other one does not.
-    pub(super) fn beyond(&self, other: &Self) -> Vec<Difference> {
+    pub(super) fn beyond(&self, other: &Self) -> Vec<CheckDifference> {
         let mut found = Vec::new();
         let mut add = |lost: String, gained: String, values: [Option<String>; 2]| {
-            found.push(Difference { lost, gained, values });
+            found.push(CheckDifference { lost, gained, values });
         };
         if !self.is_public() && other.is_public() {
             let before = words(&self.credentials);

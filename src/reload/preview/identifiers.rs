@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Compared;
 use super::meaning::{Section, parsed};
 use super::written::shown_value;
-use crate::customer::{Deriver, Identifier};
+use crate::customer::{Deriver, Identifier, Mode};
 use crate::policy::Policy;
 use crate::policy::accounts::Accounts;
 use crate::policy::route::Route;
@@ -63,7 +63,7 @@ fn of_tenants(old: &Compared, new: &Compared, (before, after): (&Deriver, &Deriv
         }
         let whose = if issuer.is_empty() { "our own accounts".to_owned() } else { format!("issuer {issuer}") };
         let (why, from, to) = if before.mode() != after.mode() {
-            let mode = |deriver: &Deriver| Some(format!("{:?}", deriver.mode()).to_lowercase());
+            let mode = |deriver: &Deriver| Some(mode_word(deriver.mode()).to_owned());
             ("`identifier.mode` is another", mode(before), mode(after))
         } else if was != is {
             ("their tenant is another", Some(was.to_owned()), Some(is.to_owned()))
@@ -74,6 +74,13 @@ fn of_tenants(old: &Compared, new: &Compared, (before, after): (&Deriver, &Deriv
         changes.insert(issuer.clone(), danger(what).from_to(from, to));
     }
     changes.into_values().collect()
+}
+
+fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Traceable => "traceable",
+        Mode::OneWay => "one_way",
+    }
 }
 
 /// The places at which issuers and logins say who a customer is.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::key_change::{KeyChange, is_within};
 use super::meaning::Section;
-use super::written::{KeyChange, is_within};
 use crate::policy_change::ChangeSubject;
 
 /// What makes a change of a key dangerous.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::key_change::{KeyChange, is_within, key_changes};
 use super::meaning::{DIGEST, Meaning, Section, parsed};
 use super::rules;
 use crate::policy_change::{ChangeSubject, PolicyChange};
@@ -11,17 +12,6 @@ use crate::secret::has_secret_shape;
 
 /// Longest value that is told, in characters.
 const LONGEST_VALUE: usize = 120;
-
-/// One key that differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KeyChange {
-    /// The key, such as `limits.body`.
-    pub key: String,
-    /// The value before; `null` without one.
-    pub before: Value,
-    /// The value after; `null` without one.
-    pub after: Value,
-}
 
 /// The changes of all entries of a section.
 pub(super) fn section_changes(section: Section, old: &Meaning, new: &Meaning) -> Vec<PolicyChange> {
@@ -62,54 +52,24 @@ pub(super) fn entry_changes(
 ) -> Vec<PolicyChange> {
     let changed = key_changes(before, after).into_iter();
     let is_meant = |change: &KeyChange| !but.iter().any(|key| is_within(&change.key, key));
-    changed.filter(is_meant).map(|change| change.told(section, title)).collect()
+    changed.filter(is_meant).map(|change| told(&change, section, title)).collect()
 }
 
-/// All keys that differ.
-pub(super) fn key_changes(before: &Value, after: &Value) -> Vec<KeyChange> {
-    let mut changes = Vec::new();
-    walk(String::new(), before, after, &mut changes);
-    changes
-}
-
-fn walk(key: String, before: &Value, after: &Value, changes: &mut Vec<KeyChange>) {
-    if before == after {
-        return;
-    }
-    let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
-    match (before, after) {
-        (Value::Object(old), Value::Object(new)) => {
-            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-            for name in names {
-                let of = |members: &Map<String, Value>| members.get(name).cloned().unwrap_or_default();
-                walk(below(name), &of(old), &of(new), changes);
-            }
-        }
-        (Value::Array(old), Value::Array(new)) if old.len() == new.len() && old.iter().all(Value::is_object) => {
-            for (place, (old, new)) in old.iter().zip(new).enumerate() {
-                walk(format!("{key}[{place}]"), old, new, changes);
-            }
-        }
-        _ => changes.push(KeyChange { key, before: before.clone(), after: after.clone() }),
-    }
-}
-
-impl KeyChange {
-    fn told(&self, section: Section, title: &str) -> PolicyChange {
-        let Self { key, before, after } = self;
-        let (shown, danger) = (named(title, key), rules::is_danger(section, self));
-        let (before, after) = (shown_value(key, before), shown_value(key, after));
-        let what = match (&before, &after, self.before.is_null(), self.after.is_null()) {
-            (Some(before), Some(after), ..) => format!("{shown}: {before} -> {after}"),
-            (_, Some(after), true, _) => format!("{shown} is set: {after}"),
-            (Some(before), _, _, true) => format!("{shown} is no longer set, it was {before}"),
-            (_, _, true, _) => format!("{shown} is set"),
-            (_, _, _, true) => format!("{shown} is no longer set"),
-            _ => format!("{shown} changes"),
-        };
-        let about = if rules::is_limit(key) { ChangeSubject::Limits } else { rules::subject(section) };
-        PolicyChange::new(about, danger, what).from_to(before, after)
-    }
+/// The change as it is told.
+fn told(change: &KeyChange, section: Section, title: &str) -> PolicyChange {
+    let KeyChange { key, before, after } = change;
+    let (shown, danger) = (named(title, key), rules::is_danger(section, change));
+    let (before, after) = (shown_value(key, before), shown_value(key, after));
+    let what = match (&before, &after, change.before.is_null(), change.after.is_null()) {
+        (Some(before), Some(after), ..) => format!("{shown}: {before} -> {after}"),
+        (_, Some(after), true, _) => format!("{shown} is set: {after}"),
+        (Some(before), _, _, true) => format!("{shown} is no longer set, it was {before}"),
+        (_, _, true, _) => format!("{shown} is set"),
+        (_, _, _, true) => format!("{shown} is no longer set"),
+        _ => format!("{shown} changes"),
+    };
+    let about = if rules::is_limit(key) { ChangeSubject::Limits } else { rules::subject(section) };
+    PolicyChange::new(about, danger, what).from_to(before, after)
 }
 
 /// A value as it is told; `None` for what is long, and where a secret could stand.
@@ -149,11 +109,6 @@ pub(super) fn title(section: Section, name: &str) -> String {
 
 fn named(title: &str, key: &str) -> String {
     if title.starts_with('`') { format!("`{key}`") } else { format!("{title}: `{key}`") }
-}
-
-/// Returns whether a key is this one, or stands below it.
-pub(super) fn is_within(key: &str, above: &str) -> bool {
-    key.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn is_within_any(key: &str, word: &str) -> bool {

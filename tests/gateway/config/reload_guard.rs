@@ -29,7 +29,7 @@ fn a_reload_after_which_a_known_client_is_refused_is_rolled_back_and_says_so() {
     let backend = Backend::start();
     let config = guarded(&backend);
     let gateway = Gateway::start(&config);
-    (0..30).for_each(|_| gateway.profile().send().ok());
+    (0..30).for_each(|_| drop(gateway.profile().send().ok()));
     let from = gateway.stderr.count();
     gateway.reload(&broken(&config), "reloaded");
     let line = call_until_rolled_back(&gateway, from, || drop(gateway.profile().send()));
@@ -71,7 +71,7 @@ fn a_file_that_has_been_rolled_back_is_not_tried_again_by_itself() {
     let backend = Backend::start();
     let config = guarded(&backend);
     let gateway = Gateway::start(&config);
-    (0..30).for_each(|_| gateway.profile().send().ok());
+    (0..30).for_each(|_| drop(gateway.profile().send().ok()));
     let from = gateway.stderr.count();
     gateway.files.write("gateway.yaml", &broken(&config).text());
     gateway.stderr.wait_after(from, |line| line["message"] == "reloaded").unwrap();
@@ -94,7 +94,7 @@ fn a_flood_of_strangers_with_bad_tokens_rolls_nothing_back() {
     let backend = Backend::start();
     let config = Config::new(&backend).set("/reload", json!({"guard": {"window": "2s", "refusals": "20%"}}));
     let gateway = Gateway::start(&config);
-    (0..30).for_each(|_| gateway.profile().send().ok());
+    (0..30).for_each(|_| drop(gateway.profile().send().ok()));
     gateway.reload(&config.clone().route("me", "name", json!("self")), "reloaded");
     let begin = std::time::Instant::now();
     // As long as the window, and the caller goes on as before.
@@ -115,8 +115,8 @@ fn one_caller_with_an_authentic_credential_who_is_refused_again_and_again_rolls_
     let config = Config::new(&backend).set("/reload", json!({"guard": {"window": "2s", "refusals": "20%"}}));
     let gateway = Gateway::start(&config);
     let token = gateway.token(OTHER_CLIENT);
-    (0..30).for_each(|_| gateway.profile().send().ok());
-    (0..2).for_each(|_| gateway.get("/system/x").bearer(&token).send().ok());
+    (0..30).for_each(|_| drop(gateway.profile().send().ok()));
+    (0..2).for_each(|_| drop(gateway.get("/system/x").bearer(&token).send().ok()));
     gateway.reload(&config.clone().route("me", "name", json!("self")), "reloaded");
     let begin = std::time::Instant::now();
     while begin.elapsed() < std::time::Duration::from_secs(3) {
@@ -136,7 +136,7 @@ fn callers_whose_tokens_are_not_even_authentic_any_more_count_as_refused() {
     let gateway = Gateway::start(&config);
     let token = gateway.login(ALICE);
     let call = || gateway.get("/me/x").customer(&token).send();
-    (0..30).for_each(|_| call().ok());
+    (0..30).for_each(|_| drop(call().ok()));
     let old = gateway.files.path.join("certs/signing/20260101T000000Z-es256.pem");
     gateway.files.write("certs/signing/20270101T000000Z-es256.pem", &keys::TokenKey::generate().pem);
     std::fs::remove_file(old).unwrap();
@@ -151,7 +151,7 @@ fn a_second_reload_within_the_window_is_measured_against_the_last_confirmed_conf
     let backend = Backend::start();
     let config = guarded(&backend);
     let gateway = Gateway::start(&config);
-    (0..30).for_each(|_| gateway.profile().send().ok());
+    (0..30).for_each(|_| drop(gateway.profile().send().ok()));
     gateway.reload(&broken(&config), "reloaded");
     let from = gateway.stderr.count();
     gateway.reload(&broken(&config).route("me", "name", json!("self")), "reloaded");
@@ -164,7 +164,7 @@ fn without_a_guard_nothing_is_rolled_back() {
     let backend = Backend::start();
     let config = Config::new(&backend);
     let gateway = Gateway::start(&config);
-    (0..30).for_each(|_| gateway.profile().send().ok());
+    (0..30).for_each(|_| drop(gateway.profile().send().ok()));
     gateway.reload(&broken(&config), "reloaded");
     (0..60).for_each(|_| drop(gateway.profile().send()));
     gateway.profile().send().expect(403, "");
@@ -176,7 +176,7 @@ fn a_harmless_reload_is_confirmed_and_the_earlier_policy_is_dropped() {
     let backend = Backend::start();
     let config = Config::new(&backend).set("/reload", json!({"guard": {"window": "1s", "refusals": "20%"}}));
     let gateway = Gateway::start(&config);
-    (0..30).for_each(|_| gateway.profile().send().ok());
+    (0..30).for_each(|_| drop(gateway.profile().send().ok()));
     gateway.reload(&config.clone().route("me", "name", json!("self")), "reloaded");
     eventually("the earlier policy is dropped", || {
         gateway.profile().send().ok();
