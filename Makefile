@@ -39,10 +39,10 @@ supply-chain: ## Checks licences, banned crates and sources (deny.toml)
 advisories: ## Checks known vulnerabilities; needs a connection to the advisory database
 	cargo deny --locked check advisories
 
-deps: ## Installs what is in tests/packages.txt and tests/requirements.txt, and three npm packages, where missing
+deps: ## Installs what is in tests/packages.txt and tests/requirements.txt, and four npm packages, where missing
 	scripts/install-packages tests/packages.txt
 	scripts/install-python tests/requirements.txt target/python
-	scripts/install-node target/node undici@6.29.1 openid-client@5.7.1 oauth4webapi@3.8.6
+	scripts/install-node target/node undici@6.29.1 openid-client@5.7.1 oauth4webapi@3.8.6 axe-core@4.10.3
 
 tools: ## Builds cargo-deny and cargo-nextest, where missing
 	scripts/install-tools

@@ -53,6 +53,7 @@ pub struct Metrics {
     reloads: Mutex<Reloads>,
     names: Mutex<SeriesNames>,
     certificates: Mutex<BTreeMap<String, i64>>,
+    certificates_begin: Mutex<BTreeMap<String, i64>>,
     access_log_dropped: AtomicU64,
     diagnostics_dropped: AtomicU64,
     audit_events_lost: AtomicU64,
@@ -145,9 +146,16 @@ impl Metrics {
         *locked(&self.certificates) = first;
     }
 
-    /// The expiry of certificates by file, in seconds since 1970.
-    pub fn certificate_ends(&self) -> BTreeMap<String, i64> {
-        locked(&self.certificates).clone()
+    /// Sets the beginnings of certificates by file, in seconds since 1970; replaces all earlier ones.
+    pub fn certificates_begin(&self, begins: impl IntoIterator<Item = (String, i64)>) {
+        *locked(&self.certificates_begin) = begins.into_iter().collect();
+    }
+
+    /// Certificates, CAs and CRLs by file: their expiry, and their beginning where it is known, in seconds since 1970.
+    pub fn known_certificates(&self) -> Vec<(String, i64, Option<i64>)> {
+        let begins = locked(&self.certificates_begin);
+        let all = locked(&self.certificates);
+        all.iter().map(|(file, end)| (file.clone(), *end, begins.get(file).copied())).collect()
     }
 
     /// Sets the state of issuers' keys.

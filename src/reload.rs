@@ -162,6 +162,7 @@ pub fn note_certificates(metrics: &Metrics, tls: &[Option<ListenerTls>]) {
         tracing::warn!(certificate = file, "the certificate, CA or CRL in this file has expired");
     }
     metrics.certificates(tls.iter().flatten().flat_map(|tls| tls.ends.iter().cloned()));
+    metrics.certificates_begin(tls.iter().flatten().flat_map(|tls| tls.begins.iter().cloned()));
 }
 
 /// The files in which a certificate, or a list of revoked ones, has expired.

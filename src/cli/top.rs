@@ -17,7 +17,7 @@ use super::{ConfigFile, say};
 use crate::config::{self, Config};
 use crate::server::admin::admin_socket::socket_file;
 use crate::server::admin::status::report::StatusReport;
-use screen::{Size, lines};
+use screen::{ScreenSize, lines};
 
 pub(super) const EXAMPLE: &str = "Example:\n  wicketgate top --config gateway.yaml\n  wicketgate top --once | head -40\n  \
     wicketgate top --json | jq .backends\n\n\
@@ -56,7 +56,7 @@ pub(super) fn top(what: &Top) -> anyhow::Result<ExitCode> {
         say(&serde_json::to_string_pretty(&runtime.block_on(asked(&config))?)?)?;
     } else if what.once || !std::io::stdout().is_terminal() {
         let report = understood(runtime.block_on(asked(&config))?)?;
-        say(&lines(&report, Size::of_terminal().unlimited_height(), false).join("\n"))?;
+        say(&lines(&report, ScreenSize::of_terminal().unlimited_height(), false).join("\n"))?;
     } else {
         runtime.block_on(follow(&config))?;
     }
@@ -75,7 +75,7 @@ async fn follow(config: &Config) -> anyhow::Result<()> {
     let mut fault: Option<String> = None;
     let _terminal = OtherScreen::enter()?;
     loop {
-        let size = Size::of_terminal();
+        let size = ScreenSize::of_terminal();
         let mut shown = lines(&report, size, has_colours);
         if let Some(fault) = &fault {
             shown.insert(0, screen::fault(fault, size, has_colours));

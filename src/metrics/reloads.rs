@@ -23,6 +23,11 @@ struct Past {
 }
 
 impl Reloads {
+    /// Number of reloads so far.
+    pub fn count(&self) -> u64 {
+        self.ok.count + self.failed.count
+    }
+
     /// The time of the last success and of the last failure, in seconds since 1970.
     pub fn last(&self) -> (Option<u64>, Option<u64>) {
         (self.ok.last, self.failed.last)

@@ -47,6 +47,8 @@ pub struct ListenerTls {
     clients: Option<(ClientTrust, ClientCertificate)>,
     /// Expiry of its certificates, CAs and CRLs.
     pub ends: Vec<ContentEnd>,
+    /// Beginnings of its certificates by file, in seconds since 1970.
+    pub begins: Vec<(String, i64)>,
 }
 
 /// Reads the TLS settings of all listeners, in order; `None` if there is a problem.
@@ -62,7 +64,7 @@ pub fn read(config: &Config, problems: &mut Problems) -> Option<Vec<Option<Liste
 fn read_listener(config: &Config, tls: &raw::Tls, number: usize, problems: &mut Problems) -> Option<ListenerTls> {
     let mut keys = Vec::new();
     let mut names = HashMap::new();
-    let mut ends = Vec::new();
+    let (mut ends, mut begins) = (Vec::new(), Vec::new());
     for (nth, pair) in tls.certificates.iter().enumerate() {
         let at = format!("listen[{number}].tls.certificates[{nth}]");
         match read_pair(config, pair) {
@@ -70,7 +72,9 @@ fn read_listener(config: &Config, tls: &raw::Tls, number: usize, problems: &mut 
                 for name in read.names {
                     names.entry(name).or_insert_with(|| Arc::clone(&read.key));
                 }
-                ends.push((config.resolve(&pair.certificate).display().to_string(), read.ends));
+                let file = config.resolve(&pair.certificate).display().to_string();
+                begins.push((file.clone(), read.begins));
+                ends.push((file, read.ends));
                 keys.push(read.key);
             }
             Err((key, message, help)) => problems.push(config.problem(&format!("{at}.{key}"), message, help)),
@@ -83,12 +87,13 @@ fn read_listener(config: &Config, tls: &raw::Tls, number: usize, problems: &mut 
         (trust, tls.client_certificate.unwrap_or(ClientCertificate::Required))
     });
     let default = keys.into_iter().next()?;
-    Some(ListenerTls { certificates: Certificates { default, names }, minimum: tls.min_version, clients, ends })
+    Some(ListenerTls { certificates: Certificates { default, names }, minimum: tls.min_version, clients, ends, begins })
 }
 
 struct Pair {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
+    begins: i64,
     ends: i64,
 }
 
@@ -101,11 +106,11 @@ fn read_pair(config: &Config, pair: &raw::Certificate) -> Result<Pair, PairFault
     let first = chain.first().ok_or_else(|| not_usable(&"no certificate in it"))?;
     let (_, parsed) = X509Certificate::from_der(first).map_err(|fault| not_usable(&fault))?;
     let names = dns_names(&parsed);
-    let ends = parsed.validity().not_after.timestamp();
+    let (begins, ends) = (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
     let certified =
         CertifiedKey::from_der(chain, key, &provider(TlsVersion::V12)).and_then(|key| key.keys_match().map(|()| key));
     let key = Arc::new(certified.map_err(|fault| not_usable(&fault))?);
-    Ok(Pair { key, names, ends })
+    Ok(Pair { key, names, begins, ends })
 }
 
 fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {

@@ -14,12 +14,12 @@ const MOST_PROBLEMS: usize = 6;
 
 /// Columns and rows of a terminal.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Size {
+pub(super) struct ScreenSize {
     pub(super) width: usize,
     pub(super) height: usize,
 }
 
-impl Size {
+impl ScreenSize {
     /// That of the terminal at standard output; of none, wide enough for everything.
     pub(super) fn of_terminal() -> Self {
         match rustix::termios::tcgetwinsize(std::io::stdout()) {
@@ -37,7 +37,7 @@ impl Size {
 }
 
 /// The lines of a report.
-pub(super) fn lines(report: &StatusReport, size: Size, has_colours: bool) -> Vec<String> {
+pub(super) fn lines(report: &StatusReport, size: ScreenSize, has_colours: bool) -> Vec<String> {
     let pen = Pen { width: size.width, has_colours };
     let mut lines = head(report, pen);
     let left = size.height.saturating_sub(lines.len());
@@ -75,7 +75,7 @@ pub(super) fn lines(report: &StatusReport, size: Size, has_colours: bool) -> Vec
 }
 
 /// A fault of the last look, above what was shown before.
-pub(super) fn fault(fault: &str, size: Size, has_colours: bool) -> String {
+pub(super) fn fault(fault: &str, size: ScreenSize, has_colours: bool) -> String {
     let pen = Pen { width: size.width, has_colours };
     pen.line(&format!("NOT LIVE: {fault}"), Some(RED))
 }

@@ -46,7 +46,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 const LAST: Duration = Duration::from_secs(10);
 
 /// What the answers come from.
-struct Sources {
+struct AdminSources {
     shared: Arc<Shared>,
     board: Arc<StatusBoard>,
     wishes: mpsc::Sender<Wish>,
@@ -63,7 +63,7 @@ pub async fn serve(
 ) {
     let mut left = phase.clone();
     let connections = Connections::new(open_files::for_operators());
-    let sources = Arc::new(Sources { shared, board, wishes, phase });
+    let sources = Arc::new(AdminSources { shared, board, wishes, phase });
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -106,7 +106,7 @@ pub async fn serve(
 }
 
 /// The response. `end` is the end of the connection.
-async fn answer(request: Request<Incoming>, sources: &Sources, end: Instant) -> AdminResponse {
+async fn answer(request: Request<Incoming>, sources: &AdminSources, end: Instant) -> AdminResponse {
     let shared = &sources.shared;
     let path = request.uri().path();
     // Probes tell nobody anything, and must not fail because of the name by which they ask.

@@ -20,7 +20,7 @@ mod tables;
 mod words;
 
 pub use board::StatusBoard;
-pub(in crate::server::admin) use events::EventStream;
+pub(in crate::server::admin) use events::StatusEvents;
 pub(in crate::server::admin) use explained::{explained_json, explained_page};
 pub(in crate::server::admin) use page::page;
 

@@ -156,7 +156,7 @@ fn a_broken_file_is_on_the_status_page_and_in_the_metrics_until_a_good_one_is_re
     let backend = Backend::start();
     let config = Config::new(&backend);
     let gateway = Gateway::start(&config);
-    assert!(!gateway.admin("/").text().contains("reload"));
+    assert!(!gateway.admin("/").text().contains("The last reload"));
     gateway.reload(&config.clone().route("key", "backend", json!("<nowhere>")), "reload failed");
     let page = gateway.admin("/").text();
     assert!(page.contains("The last reload has failed") && page.contains("&lt;nowhere&gt;"), "{page}");

@@ -143,6 +143,44 @@ impl Browser {
         self.post("/execute/sync", &json!({"script": format!("return {expression};"), "args": []}))
     }
 
+    /// Makes the window that of a device so wide and high, in CSS pixels: narrower than a window can be.
+    pub(crate) fn emulate_size(&self, width: u32, height: u32) {
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": true});
+        self.protocol("Emulation.setDeviceMetricsOverride", &metrics);
+    }
+
+    /// Sets what a person prefers, such as `prefers-color-scheme`.
+    pub(crate) fn emulate_preference(&self, feature: &str, value: &str) {
+        let features = json!({"features": [{"name": feature, "value": value}]});
+        self.protocol("Emulation.setEmulatedMedia", &features);
+    }
+
+    /// A command of the protocol of Chromium's developer tools.
+    fn protocol(&self, command: &str, parameters: &Value) {
+        let outcome = self.post("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}));
+        assert!(outcome.get("error").is_none(), "{command}: {outcome}");
+    }
+
+    /// The findings of axe-core (WCAG 2.2 A and AA, and its best practices) on the page as it is, one line each. Of
+    /// the rows of very many routes, which are alike, only the first are looked at.
+    pub(crate) fn accessibility_findings(&self) -> Vec<String> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/node/node_modules/axe-core/axe.min.js");
+        let axe = std::fs::read_to_string(path)
+            .unwrap_or_else(|error| panic!("cannot read axe-core ({error}): `make deps` installs it"));
+        self.post("/timeouts", &json!({"script": 50_000}));
+        let script = axe
+            + ";const done = arguments[arguments.length - 1];\
+               const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];\
+               const alike = '#routes tbody tr:nth-child(n+30)';\
+               const where = document.querySelector(alike) ? {include: [['html']], exclude: [[alike]]} : document;\
+               axe.run(where, {runOnly: {type: 'tag', values: tags}}).then(\
+                 (found) => done(found.violations.map((it) => `${it.id}: ${it.help}: ${it.nodes.map((node) => node.html).slice(0, 3).join(' ')}`)),\
+                 (error) => done([String(error)]));";
+        let found = self.post("/execute/async", &json!({"script": script, "args": []}));
+        let lines = found.as_array().unwrap_or_else(|| panic!("axe-core said nothing: {found}"));
+        lines.iter().map(|line| line.as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// The messages of its console, such as violations of a policy.
     pub(crate) fn console(&self) -> Vec<String> {
         let log = self.post("/se/log", &json!({"type": "browser"}));

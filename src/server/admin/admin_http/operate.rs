@@ -22,6 +22,9 @@ use crate::server::admin::admin_socket::{Wish, ask_process, attempts, logins, re
 /// What a wrong token waits for its answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What can be done.
+const ACTIONS: [&str; 4] = ["reload", "end_session", "revoke", "clear_attempts"];
+
 /// Kinds of revocations from the page. Tokens go to `wicketgate revoke token -`: they belong in no form.
 const REVOCABLE: [&str; 4] = ["customer", "client", "login", "api_key"];
 
@@ -45,6 +48,9 @@ pub(super) async fn operate(
     if let Err(Fault(status, message)) = may_operate(&request, shared).await {
         return answer(status, &json!({ "error": message }));
     }
+    if !ACTIONS.contains(&action) {
+        return answer(StatusCode::NOT_FOUND, &json!({ "error": ACTIONS.join(", ") }));
+    }
     let outcome = act(request, action, shared, wishes).await;
     note_action(action, outcome.as_ref().err());
     match outcome {
@@ -53,11 +59,12 @@ pub(super) async fn operate(
     }
 }
 
-/// Logs what an operator did by the page, or could not do. What was ended or revoked is logged where that happens.
+/// Logs what an operator did by the page, or could not do. What was ended or revoked is logged where that happens; the
+/// message of a fault may repeat what was typed.
 fn note_action(action: &str, fault: Option<&Fault>) {
     let outcome = fault.map_or("done", |_| "failed");
-    let reason = fault.map(|Fault(_, message)| message.as_str());
-    tracing::info!(action = ?action, outcome, reason, "an operator acted by the status page");
+    let status = fault.map(|Fault(status, _)| status.as_u16());
+    tracing::info!(action, outcome, status, "an operator acted by the status page");
 }
 
 /// True to the token, from no other site, and in a form that only the page sends.
@@ -123,8 +130,7 @@ async fn act(
             }
             revoke(shared, asked).await
         }
-        "clear_attempts" => attempts::clear(shared, read(body).await?).await,
-        _ => Err(Fault(StatusCode::NOT_FOUND, "reload, end_session, revoke, clear_attempts".to_owned())),
+        _ => attempts::clear(shared, read(body).await?).await,
     }
 }
 

@@ -5,10 +5,10 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{Either, Full};
 
-use crate::server::admin::status::EventStream;
+use crate::server::admin::status::StatusEvents;
 
 /// A response: a text, or events.
-pub(super) type AdminResponse = Response<Either<Full<Bytes>, EventStream>>;
+pub(super) type AdminResponse = Response<Either<Full<Bytes>, StatusEvents>>;
 
 /// What pages may load, run and send: only what is of this listener itself, nothing inline, and no form.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
@@ -30,11 +30,11 @@ pub(super) fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes
 }
 
 /// A response with events.
-pub(super) fn events(stream: EventStream) -> AdminResponse {
+pub(super) fn events(stream: StatusEvents) -> AdminResponse {
     of(StatusCode::OK, "text/event-stream", Either::Right(stream))
 }
 
-fn of(status: StatusCode, kind: &'static str, body: Either<Full<Bytes>, EventStream>) -> AdminResponse {
+fn of(status: StatusCode, kind: &'static str, body: Either<Full<Bytes>, StatusEvents>) -> AdminResponse {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::events::{EventStream, Viewers};
-use super::gather::{Keys, Process, gather};
+use super::events::{StatusEvents, Viewers};
+use super::gather::{KeyList, Process, gather};
 use super::history::History;
 use super::page::sections;
 use super::report::StatusReport;
@@ -36,8 +36,9 @@ pub struct StatusBoard {
     process: Process,
     history: Mutex<History>,
     /// When they were gathered, of which policy, and what they are.
-    keys: Mutex<Option<(Instant, u64, Arc<Keys>)>>,
-    latest: tokio::sync::Mutex<Option<(Instant, Arc<StatusReport>)>>,
+    keys: Mutex<Option<(Instant, u64, Arc<KeyList>)>>,
+    /// When it was gathered, after how many reloads, and what it is.
+    latest: tokio::sync::Mutex<Option<(Instant, u64, Arc<StatusReport>)>>,
     viewers: Viewers,
 }
 
@@ -58,27 +59,29 @@ impl StatusBoard {
         board
     }
 
-    /// The report, at most a second old. One at a time is gathered, where nothing waits for it.
+    /// The report, at most a second old and of the configuration in force; `None` while the process ends. One at a time is gathered, where nothing waits for it.
     pub async fn report(self: &Arc<Self>) -> Option<Arc<StatusReport>> {
         let board = Arc::clone(self);
         // Also where whoever asks has gone: the next one would begin once more.
         let gathering = tokio::spawn(async move {
             let mut latest = board.latest.lock().await;
-            if let Some((time, report)) = &*latest
+            let reloads = board.shared.metrics.reloads().count();
+            if let Some((time, of, report)) = &*latest
                 && time.elapsed() < FRESH
+                && *of == reloads
             {
                 return Some(Arc::clone(report));
             }
             let gathering = Arc::clone(&board);
             let report = Arc::new(tokio::task::spawn_blocking(move || gathering.gather()).await.ok()?);
-            *latest = Some((Instant::now(), Arc::clone(&report)));
+            *latest = Some((Instant::now(), reloads, Arc::clone(&report)));
             Some(report)
         });
         gathering.await.ok().flatten()
     }
 
     /// Events for one more page, until `end`; `None` where too many are open.
-    pub(in crate::server::admin) fn watch(&self, end: Instant) -> Option<EventStream> {
+    pub(in crate::server::admin) fn watch(&self, end: Instant) -> Option<StatusEvents> {
         self.viewers.enter(end)
     }
 
@@ -95,7 +98,7 @@ impl StatusBoard {
         gather(&self.shared, &self.process, *self.phase.borrow(), &locked(&self.history), &keys, now)
     }
 
-    fn keys(&self, now: u64) -> Arc<Keys> {
+    fn keys(&self, now: u64) -> Arc<KeyList> {
         let generation = self.shared.lasting.generation.load(Ordering::Acquire);
         let mut known = locked(&self.keys);
         if let Some((time, of, keys)) = &*known
@@ -104,7 +107,7 @@ impl StatusBoard {
         {
             return Arc::clone(keys);
         }
-        let keys = Arc::new(Keys::gather(&self.shared, now));
+        let keys = Arc::new(KeyList::gather(&self.shared, now));
         *known = Some((Instant::now(), generation, Arc::clone(&keys)));
         keys
     }

@@ -7,7 +7,7 @@ use super::html::Html;
 const HEIGHT: f64 = 60.0;
 
 /// One line of a chart.
-pub(super) struct Line {
+pub(super) struct ChartLine {
     /// Class of the line.
     pub(super) class: &'static str,
     /// Values, oldest first. `None`: nothing to show then.
@@ -15,7 +15,7 @@ pub(super) struct Line {
 }
 
 /// A chart of some lines. `name` says what it shows; `shown` writes a value.
-pub(super) fn chart(name: &str, lines: &[Line], shown: fn(f64) -> String) -> Html {
+pub(super) fn chart(name: &str, lines: &[ChartLine], shown: fn(f64) -> String) -> Html {
     let values = lines.iter().flat_map(|line| line.values.iter().flatten());
     let highest = values.fold(0.0_f64, |highest, value| highest.max(*value));
     let top = if highest > 0.0 { highest } else { 1.0 };
@@ -25,7 +25,7 @@ pub(super) fn chart(name: &str, lines: &[Line], shown: fn(f64) -> String) -> Htm
     for line in lines {
         html.raw("<path class=\"").raw(line.class).raw("\" d=\"").text(&path(&line.values, top)).raw("\"/>");
     }
-    html.raw("</svg>");
+    html.raw("</svg><p class=\"highest\" aria-hidden=\"true\">highest ").text(&shown(highest)).raw("</p>");
     html
 }
 

@@ -45,14 +45,14 @@ struct Viewer {
 
 /// The body of a response that goes on until its time is over.
 #[derive(Debug)]
-pub(in crate::server::admin) struct EventStream {
+pub(in crate::server::admin) struct StatusEvents {
     events: mpsc::Receiver<Bytes>,
     end: Pin<Box<Sleep>>,
 }
 
 impl Viewers {
     /// One more viewer, until `end`; `None` where there are too many.
-    pub(super) fn enter(&self, end: Instant) -> Option<EventStream> {
+    pub(super) fn enter(&self, end: Instant) -> Option<StatusEvents> {
         let mut all = locked(&self.all);
         all.retain(|viewer| !viewer.events.is_closed());
         if all.len() >= MOST_VIEWERS {
@@ -61,7 +61,7 @@ impl Viewers {
         let (events, receiver) = mpsc::channel(QUEUE);
         let _ = events.try_send(Bytes::from_static(BEGIN));
         all.push(Viewer { events, is_behind: true });
-        Some(EventStream { events: receiver, end: Box::pin(tokio::time::sleep_until(end.into())) })
+        Some(StatusEvents { events: receiver, end: Box::pin(tokio::time::sleep_until(end.into())) })
     }
 
     /// True if nobody looks.
@@ -108,7 +108,7 @@ fn event(sections: &[&Section]) -> Bytes {
     format!("event: sections\ndata: {}\n\n", Value::Object(members.collect::<Map<_, _>>())).into()
 }
 
-impl Body for EventStream {
+impl Body for StatusEvents {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -140,7 +140,7 @@ mod tests {
         vec![("traffic", rate.to_owned()), ("routes", "<p>same</p>\n".to_owned())]
     }
 
-    async fn next(stream: &mut EventStream) -> String {
+    async fn next(stream: &mut StatusEvents) -> String {
         let frame = stream.frame().await.unwrap().unwrap();
         String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
     }

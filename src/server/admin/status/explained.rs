@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::html::{Html, Row, cell};
+use super::html::{Html, TableRow, cell};
 use super::page::head;
 use super::refused::row;
 use super::shown;
@@ -31,26 +31,28 @@ pub(in crate::server::admin) fn explained_page(refusal: &RecentRefusal) -> Strin
     if let Some(remedy) = refusal.explanation.as_ref().and_then(|explanation| explanation.remedy.as_deref()) {
         html.raw("</p>\n<p><strong>Here:</strong> ").text(remedy);
     }
-    html.raw("</p>\n<dl class=\"facts\"><dt>Request id</dt><dd><code>").text(&row.request_id);
-    html.raw("</code></dd><dt>Time</dt><dd>").text(&shown::time(row.time_ms / 1_000));
-    html.raw("</dd><dt>Route</dt><dd>").text(&row.route).raw("</dd><dt>Method</dt><dd>").text(&row.method);
-    html.raw("</dd><dt>Status</dt><dd>").shown(row.status).raw(if row.observed {
-        ", let through: the route only observes"
+    html.raw("</p>\n");
+    let status = if row.observed {
+        format!("{}, let through: the route only observes", row.status)
     } else {
-        ""
-    });
-    html.raw("</dd><dt>Code</dt><dd>").text(&row.code).raw("</dd><dt>Address</dt><dd>").text(&refusal.client_address);
-    let known = [
-        ("</dd><dt>Client</dt><dd>", refusal.client.as_deref()),
-        ("</dd><dt>API key</dt><dd>", refusal.api_key.as_deref()),
-        ("</dd><dt>Customer</dt><dd>", refusal.customer.as_deref()),
+        row.status.to_string()
+    };
+    let mut facts = vec![
+        ("Request id", cell(&row.request_id)),
+        ("Time", cell(shown::time(row.time_ms / 1_000))),
+        ("Route", cell(&row.route)),
+        ("Method", cell(&row.method)),
+        ("Status", cell(status)),
+        ("Code", cell(&row.code)),
+        ("Address", cell(&refusal.client_address)),
     ];
-    for (heading, value) in known {
-        if let Some(value) = value {
-            html.raw(heading).text(value);
-        }
-    }
-    html.raw("</dd></dl>\n");
+    let known = [
+        ("Client", refusal.client.as_deref()),
+        ("API key", refusal.api_key.as_deref()),
+        ("Customer", refusal.customer.as_deref()),
+    ];
+    facts.extend(known.into_iter().filter_map(|(name, value)| Some((name, cell(value?)))));
+    html.facts(&facts);
     match &refusal.explanation {
         Some(explanation) => checks(&mut html, explanation),
         None => drop(html.raw("<p>The single checks of this one were not kept.</p>")),
@@ -61,7 +63,7 @@ pub(in crate::server::admin) fn explained_page(refusal: &RecentRefusal) -> Strin
 
 fn checks(html: &mut Html, explanation: &Explanation) {
     html.raw("<h2>Checks</h2>\n");
-    let rows: Vec<Row> = explanation.steps.iter().map(check).collect();
+    let rows: Vec<TableRow> = explanation.steps.iter().map(check).collect();
     html.table(
         "Checks",
         &[("", "check"), ("", "verdict"), ("", "wanted"), ("", "saw"), ("", "place in gateway.yaml")],
@@ -69,7 +71,7 @@ fn checks(html: &mut Html, explanation: &Explanation) {
     );
 }
 
-fn check(step: &CheckStep) -> Row {
+fn check(step: &CheckStep) -> TableRow {
     let (class, verdict) = match step.verdict {
         StepVerdict::Passed => ("", "passed"),
         StepVerdict::Refused => ("bad", "refused"),
@@ -84,5 +86,5 @@ fn check(step: &CheckStep) -> Row {
         (None, Some(line)) => format!("line {line}"),
         (None, None) => String::new(),
     };
-    Row(class, vec![cell(&step.check), mark, cell(&step.wanted), cell(&step.saw), cell(place)])
+    TableRow(class, vec![cell(&step.check), mark, cell(&step.wanted), cell(&step.saw), cell(place)])
 }

@@ -29,7 +29,7 @@ const UNLIMITED: usize = 1 << 31;
 
 /// Parts of a report that change seldom and are long to gather.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct KeyList {
     pub(super) shown: Vec<KeyStanding>,
     pub(super) total: usize,
 }
@@ -41,7 +41,7 @@ pub(super) struct Process {
     pub(super) started: u64,
 }
 
-impl Keys {
+impl KeyList {
     /// The versions of all keys, those that need a hand first.
     pub(super) fn gather(shared: &Shared, now: u64) -> Self {
         let mut shown = key_versions(&shared.policy(), shared.state.revocations(), now);
@@ -64,7 +64,7 @@ pub(super) fn gather(
     process: &Process,
     phase: Phase,
     history: &History,
-    keys: &Keys,
+    keys: &KeyList,
     now: u64,
 ) -> StatusReport {
     let (policy, traffic) = (shared.policy(), shared.metrics.traffic(true));
@@ -216,8 +216,9 @@ fn state(shared: &Shared) -> StateReport {
 }
 
 fn certificates(shared: &Shared) -> Vec<CertificateReport> {
-    let ends = shared.metrics.certificate_ends();
-    let mut all: Vec<_> = ends.into_iter().map(|(file, ends)| CertificateReport { file, ends }).collect();
+    let known = shared.metrics.known_certificates();
+    let mut all: Vec<_> =
+        known.into_iter().map(|(file, ends, begins)| CertificateReport { file, begins, ends }).collect();
     all.sort_by_key(|certificate| certificate.ends);
     all
 }

@@ -46,29 +46,47 @@ impl Html {
         self
     }
 
-    /// Adds a table with these headings in a frame that scrolls by itself. Rows are cells; a first cell that is a heading of
-    /// its row is written as one.
+    /// Adds a table with these headings in a frame that scrolls by itself. Each heading and row has a class, or an empty one;
+    /// the first cell of a row is its heading.
     pub(super) fn table(
         &mut self,
         label: &'static str,
         headings: &[(&'static str, &'static str)],
-        rows: &[Row],
+        rows: &[TableRow],
     ) -> &mut Self {
         self.raw("<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-label=\"").raw(label);
         self.raw("\"><table><thead><tr>");
         for (class, heading) in headings {
-            self.raw("<th scope=\"col\" class=\"").raw(class).raw("\">").raw(heading).raw("</th>");
+            self.open("th scope=\"col\"", class).raw(heading).raw("</th>");
         }
         self.raw("</tr></thead><tbody>\n");
-        for Row(class, cells) in rows {
-            self.raw("<tr class=\"").raw(class).raw("\">");
+        for TableRow(class, cells) in rows {
+            self.open("tr", class);
             for (number, (cell, (class, _))) in cells.iter().zip(headings).enumerate() {
-                self.raw(if number == 0 { "<th scope=\"row\" class=\"" } else { "<td class=\"" }).raw(class).raw("\">");
+                self.open(if number == 0 { "th scope=\"row\"" } else { "td" }, class);
                 self.html(cell).raw(if number == 0 { "</th>" } else { "</td>" });
             }
             self.raw("</tr>\n");
         }
         self.raw("</tbody></table></div>\n")
+    }
+
+    /// Adds a list of facts, each with its name.
+    pub(super) fn facts(&mut self, facts: &[(&'static str, Html)]) -> &mut Self {
+        self.raw("<dl class=\"facts\">");
+        for (name, value) in facts {
+            self.raw("<div><dt>").raw(name).raw("</dt><dd>").html(value).raw("</dd></div>");
+        }
+        self.raw("</dl>\n")
+    }
+
+    /// Adds the beginning of an element, with a class unless that is empty.
+    fn open(&mut self, element: &'static str, class: &'static str) -> &mut Self {
+        self.raw("<").raw(element);
+        if !class.is_empty() {
+            self.raw(" class=\"").raw(class).raw("\"");
+        }
+        self.raw(">")
     }
 
     /// The text of it.
@@ -78,7 +96,7 @@ impl Html {
 }
 
 /// A row of a table: its class, and its cells. The first is the heading of the row.
-pub(super) struct Row(pub(super) &'static str, pub(super) Vec<Html>);
+pub(super) struct TableRow(pub(super) &'static str, pub(super) Vec<Html>);
 
 /// A cell of text.
 pub(super) fn cell(value: impl Display) -> Html {

@@ -37,6 +37,7 @@
     }
     if (key) focusKey(place, key);
     if (name === 'routes') applyFilter();
+    if (name === 'summary') document.title = one('#verdict').dataset.title;
   }
 
   function focusKey(place, key) {
@@ -76,25 +77,41 @@
 
   // Explanations.
   let opened = null;
-  document.addEventListener('click', async (event) => {
+  async function explain(address) {
+    const place = one('#explained');
+    try {
+      const response = await fetch(address, { headers: { Accept: 'text/html' } });
+      const article = response.ok && parsed(await response.text()).querySelector('article');
+      if (article) place.replaceChildren(article);
+      else place.textContent = 'No refusal with this request id is kept: only the last ones are.';
+    } catch {
+      place.textContent = 'The gateway does not answer.';
+    }
+    if (!dialog.open) dialog.showModal();
+    dialog.scrollTop = 0;
+    (one('#explained-title') || dialog.querySelector('button')).focus();
+  }
+  document.addEventListener('click', (event) => {
     const link = event.target.closest('a.explain');
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     opened = link.dataset.key;
-    const place = one('#explained');
-    try {
-      const response = await fetch(link.href, { headers: { Accept: 'text/html' } });
-      const article = response.ok && parsed(await response.text()).querySelector('article');
-      if (article) place.replaceChildren(article);
-      else place.textContent = 'This refusal is no longer kept.';
-    } catch {
-      place.textContent = 'The gateway does not answer.';
-    }
-    dialog.showModal();
-    dialog.scrollTop = 0;
-    (one('#explained-title') || dialog.querySelector('button')).focus();
+    explain(link.href);
   });
-  dialog.addEventListener('close', () => focusKey(document, opened));
+  const find = one('#find');
+  find.hidden = false;
+  find.addEventListener('submit', (event) => {
+    event.preventDefault();
+    opened = null;
+    explain(`/refusals/${encodeURIComponent(find.elements.id.value.trim())}`);
+  });
+  one('#close').addEventListener('click', () => dialog.close());
+  dialog.addEventListener('close', () => {
+    if (opened) focusKey(document, opened);
+  });
+
+  // No form is ever sent by the browser itself.
+  for (const form of all('form')) form.addEventListener('submit', (event) => event.preventDefault());
 
   // Actions of whoever has the operator's token.
   for (const form of all('form[data-action]')) {

@@ -1,7 +1,7 @@
 //! The page: useful without script, in a text browser and in `curl | less`; the script only replaces its sections.
 
-use super::chart::{Line, chart};
-use super::html::Html;
+use super::chart::{ChartLine, chart};
+use super::html::{Html, cell};
 use super::report::{Second, StatusReport};
 use super::{events, shown, tables};
 
@@ -30,7 +30,7 @@ pub(super) fn sections(report: &StatusReport) -> Vec<events::Section> {
 
 /// The whole page.
 pub(in crate::server::admin) fn page(report: &StatusReport) -> String {
-    let mut html = head("wicketgate status");
+    let mut html = head(&title(report));
     html.raw("<a class=\"skip\" href=\"#main\">Skip to the content</a>\n<header><h1>wicketgate</h1>\n<nav aria-label=\"Sections\"><ul>");
     for (name, heading, _) in PARTS {
         html.raw("<li><a href=\"#").raw(name).raw("\">").raw(heading).raw("</a></li>");
@@ -49,6 +49,9 @@ pub(in crate::server::admin) fn page(report: &StatusReport) -> String {
         if name == "routes" {
             html.raw("<p id=\"filter\" hidden><label>Only routes with <input type=\"search\" autocomplete=\"off\"></label></p>\n");
         }
+        if name == "recent" {
+            html.raw(FIND);
+        }
         html.raw("<div data-section=\"").raw(name).raw("\">").html(&content(report)).raw("</div></section>\n");
     }
     if report.operable {
@@ -58,25 +61,33 @@ pub(in crate::server::admin) fn page(report: &StatusReport) -> String {
         "</main>\n<footer><p><a href=\"/status.json\">status.json</a> <a href=\"/metrics\">metrics</a> \
               <a href=\"/readyz\">readyz</a> <a href=\"/livez\">livez</a></p></footer>\n\
               <dialog id=\"explanation\" aria-label=\"Explanation\"><div id=\"explained\"></div>\
-              <form method=\"dialog\"><button>Close</button></form></dialog>\n</body></html>\n",
+              <button id=\"close\" type=\"button\">Close</button></dialog>\n</body></html>\n",
     );
     html.into_string()
 }
 
 /// The head of a page, up to its body.
-pub(super) fn head(title: &'static str) -> Html {
+pub(super) fn head(title: &str) -> Html {
     let mut html = Html::default();
-    html.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>").raw(title);
+    html.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>").text(title);
     html.raw("</title><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
               <meta name=\"color-scheme\" content=\"light dark\"><link rel=\"icon\" href=\"/status.svg\">\
               <link rel=\"stylesheet\" href=\"/status.css\"><script src=\"/status.js\" defer></script></head>\n<body>\n");
     html
 }
 
+/// The title of the page: what is wrong is seen in another tab, too.
+fn title(report: &StatusReport) -> String {
+    let count = report.problems.len();
+    let problems = if count > 0 { format!("({count}) ") } else { String::new() };
+    format!("{problems}{} wicketgate", report.host)
+}
+
 /// What is wrong, and which process this is.
 fn summary(report: &StatusReport) -> Html {
     let mut html = Html::default();
     let is_serious = report.problems.iter().any(|problem| problem.serious);
+    html.raw("<div id=\"verdict\" data-title=\"").text(&title(report)).raw("\">");
     if report.problems.is_empty() {
         html.raw("<p class=\"verdict good\"><strong>Nothing is wrong.</strong></p>");
     } else {
@@ -98,7 +109,7 @@ fn summary(report: &StatusReport) -> Html {
         }
         html.raw("</ul></div>");
     }
-    html.raw("<p class=\"facts\">").text(&report.host).raw(", ").text(&report.phase);
+    html.raw("</div><p class=\"facts\">").text(&report.host).raw(", ").text(&report.phase);
     html.raw(if report.ready { ", ready" } else { ", not ready" }).raw(", version ").text(&report.version);
     html.raw(", since ")
         .text(&shown::time(report.started))
@@ -113,32 +124,34 @@ fn traffic(report: &StatusReport) -> Html {
     let (mut html, traffic) = (Html::default(), &report.traffic);
     let history = |of: fn(&Second) -> Option<f64>| traffic.history.iter().map(of).collect::<Vec<_>>();
     html.raw("<div class=\"tiles\">");
-    let requests = [Line { class: "one", values: history(|second| Some(second.requests as f64)) }];
+    let requests = [ChartLine { class: "one", values: history(|second| Some(second.requests as f64)) }];
     tile(&mut html, "Requests per second", &shown::rate(traffic.rate), &requests, shown::rate);
     let refused = [
-        Line { class: "one", values: history(|second| Some(second.refused as f64)) },
-        Line { class: "two", values: history(|second| Some(second.failed as f64)) },
+        ChartLine { class: "one", values: history(|second| Some(second.refused as f64)) },
+        ChartLine { class: "two", values: history(|second| Some(second.failed as f64)) },
     ];
     let rates = format!("{} / {}", shown::rate(traffic.refused_rate), shown::rate(traffic.failed_rate));
     tile(&mut html, "Refused / 5xx per second", &rates, &refused, shown::rate);
     let durations = [
-        Line { class: "two", values: history(|second| second.p99) },
-        Line { class: "one", values: history(|second| second.p50) },
+        ChartLine { class: "two", values: history(|second| second.p99) },
+        ChartLine { class: "one", values: history(|second| second.p50) },
     ];
     let quantiles = format!("{} / {}", shown::maybe_duration(traffic.p50), shown::maybe_duration(traffic.p99));
     tile(&mut html, "Duration p50 / p99", &quantiles, &durations, shown::duration);
     html.raw("</div>\n<p>Large numbers are of the last 10 s, charts of the last 5 min, the newest at the right; where a chart has \
               two lines, the dashed one is the second. Percentiles are computed from histogram buckets by linear interpolation, as \
-              Prometheus does.</p>\n<dl class=\"facts\"><dt>p90</dt><dd>");
-    html.text(&shown::maybe_duration(traffic.p90))
-        .raw("</dd><dt>In flight</dt><dd>")
-        .text(&shown::count(unsigned(traffic.in_flight)));
-    html.raw("</dd><dt>Connections</dt><dd>").text(&shown::count(unsigned(traffic.connections)));
-    html.raw("</dd><dt>Requests since the start</dt><dd>").text(&shown::count(traffic.total)).raw("</dd></dl>");
+              Prometheus does.</p>\n",
+    );
+    html.facts(&[
+        ("p90", cell(shown::maybe_duration(traffic.p90))),
+        ("In flight", cell(shown::count(unsigned(traffic.in_flight)))),
+        ("Connections", cell(shown::count(unsigned(traffic.connections)))),
+        ("Requests since the start", cell(shown::count(traffic.total))),
+    ]);
     html
 }
 
-fn tile(html: &mut Html, name: &'static str, value: &str, lines: &[Line], shown: fn(f64) -> String) {
+fn tile(html: &mut Html, name: &'static str, value: &str, lines: &[ChartLine], shown: fn(f64) -> String) {
     html.raw("<div class=\"tile\"><h3>").raw(name).raw("</h3><p class=\"value\">").text(value).raw("</p>");
     let label = format!("{name}: now {value}");
     html.html(&chart(&label, lines, shown)).raw("</div>");
@@ -147,19 +160,23 @@ fn tile(html: &mut Html, name: &'static str, value: &str, lines: &[Line], shown:
 /// Sessions, revocations, the store and who shares it.
 fn state(report: &StatusReport) -> Html {
     let (mut html, state) = (Html::default(), &report.state);
-    html.raw("<dl class=\"facts\"><dt>Store</dt><dd>").raw(match (state.up, state.stale) {
+    let mut store = Html::default();
+    store.raw(match (state.up, state.stale) {
         (true, false) => "<span class=\"mark\">up</span>",
         (true, true) => "<span class=\"mark bad\">up, revocations may be missing</span>",
         (false, _) => "<span class=\"mark bad\">down</span>",
     });
-    html.raw("</dd><dt>Sessions</dt><dd>").text(&shown::count(state.sessions as u64));
-    html.raw("</dd><dt>Revocations in force</dt><dd>").text(&shown::count(state.revocations as u64));
-    html.raw("</dd><dt>Writes waiting</dt><dd>").text(&shown::count(state.waiting as u64));
+    let mut facts = vec![
+        ("Store", store),
+        ("Sessions", cell(shown::count(state.sessions as u64))),
+        ("Revocations in force", cell(shown::count(state.revocations as u64))),
+        ("Writes waiting", cell(shown::count(state.waiting as u64))),
+    ];
     if let (Some(staleness), Some(propagation)) = (state.staleness, state.propagation) {
-        html.raw("</dd><dt>News of other replicas at most</dt><dd>").text(&shown::duration(staleness)).raw(" old");
-        html.raw("</dd><dt>Round trip through the store</dt><dd>").text(&shown::duration(propagation));
+        facts.push(("Age of news of other replicas", cell(shown::duration(staleness))));
+        facts.push(("Round trip through the store", cell(shown::duration(propagation))));
     }
-    html.raw("</dd></dl>");
+    html.facts(&facts);
     match &state.replicas {
         None => html.raw("<p>The state is of this process alone.</p>"),
         Some(replicas) if replicas.is_empty() => {
@@ -190,6 +207,11 @@ fn state(report: &StatusReport) -> Html {
 fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or_default()
 }
+
+/// Finds a refusal by the id that a caller tells. Without script the address does it.
+const FIND: &str = "<form id=\"find\" hidden><label>Request id of a caller <input name=\"id\" required autocomplete=\"off\" \
+                    spellcheck=\"false\"></label> <button>Explain</button></form>\n\
+                    <noscript><p>The explanation of a request id is at /refusals/ID.</p></noscript>\n";
 
 /// Forms for whoever has the operator's token. Without script they do nothing, and the policy of the page sends no form.
 const OPERATE: &str = include_str!("operate.html");

@@ -1,6 +1,6 @@
 //! What is wrong, at the top of the page: the worst first, each with the section that says more.
 
-use super::report::{BackendReport, Problem, StatusReport};
+use super::report::{BackendReport, StatusProblem, StatusReport};
 
 /// Days before the end of a certificate at which it is time.
 const SOON: i64 = 14;
@@ -12,7 +12,7 @@ const DAY: i64 = 24 * 3600;
 const MOST_NAMED: usize = 5;
 
 /// What is wrong. `lacking` is the part without which this replica is not ready.
-pub(super) fn problems(report: &StatusReport, lacking: Option<&str>) -> Vec<Problem> {
+pub(super) fn problems(report: &StatusReport, lacking: Option<&str>) -> Vec<StatusProblem> {
     let mut found = Found::default();
     if report.phase == "draining" {
         found.serious("summary", "This process is ending: it takes no new requests.".to_owned());
@@ -84,15 +84,15 @@ fn backend_problem(backend: &BackendReport) -> Option<(bool, &'static str, Strin
 }
 
 #[derive(Default)]
-struct Found(Vec<Problem>);
+struct Found(Vec<StatusProblem>);
 
 impl Found {
     fn serious(&mut self, section: &str, what: String) {
-        self.0.push(Problem { serious: true, what, section: section.to_owned() });
+        self.0.push(StatusProblem { serious: true, what, section: section.to_owned() });
     }
 
     fn soon(&mut self, section: &str, what: String) {
-        self.0.push(Problem { serious: false, what, section: section.to_owned() });
+        self.0.push(StatusProblem { serious: false, what, section: section.to_owned() });
     }
 
     /// Adds problems of one kind: of very many only the first, with the number of the others.
@@ -101,7 +101,7 @@ impl Found {
         let more = all.len().saturating_sub(MOST_NAMED);
         let section = all.first().map(|(_, section, _)| (*section).to_owned()).unwrap_or_default();
         for (serious, section, what) in all.into_iter().take(MOST_NAMED) {
-            self.0.push(Problem { serious, what, section: section.to_owned() });
+            self.0.push(StatusProblem { serious, what, section: section.to_owned() });
         }
         if more > 0 {
             self.soon(&section, format!("{more} more like these."));
@@ -109,7 +109,7 @@ impl Found {
     }
 
     /// The worst first.
-    fn in_order(mut self) -> Vec<Problem> {
+    fn in_order(mut self) -> Vec<StatusProblem> {
         self.0.sort_by_key(|problem| !problem.serious);
         self.0
     }

@@ -25,7 +25,7 @@ pub struct StatusReport {
     /// True if an operator's token is configured.
     pub operable: bool,
     /// What is wrong, the worst first.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<StatusProblem>,
     /// Requests of all routes.
     pub traffic: TrafficReport,
     /// Refusals by word, most of the last minute first.
@@ -59,7 +59,7 @@ pub const MOST_KEYS: usize = 500;
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
+pub struct StatusProblem {
     /// True if callers suffer now; otherwise somebody should look soon.
     pub serious: bool,
     /// A sentence.
@@ -263,6 +263,8 @@ pub struct ReplicaReport {
 pub struct CertificateReport {
     /// Its file.
     pub file: String,
+    /// Its beginning, where it is known.
+    pub begins: Option<i64>,
     /// Its end.
     pub ends: i64,
 }

@@ -55,6 +55,15 @@ pub fn time(seconds: u64) -> String {
     format_time(seconds).replace('T', " ")
 }
 
+/// The same without its date where that is the day of `now`.
+pub fn time_of_day(seconds: u64, now: u64) -> String {
+    let shown = time(seconds);
+    match shown.split_once(' ') {
+        Some((_, clock)) if seconds / 86_400 == now / 86_400 => clock.to_owned(),
+        _ => shown,
+    }
+}
+
 /// The same, or `–`.
 pub fn maybe_time(seconds: Option<u64>) -> String {
     seconds.map_or_else(|| "–".to_owned(), time)
@@ -77,5 +86,7 @@ mod tests {
         assert_eq!([0.000_42, 0.12, 1.2].map(duration), ["0.42 ms", "120 ms", "1.20 s"]);
         assert_eq!([5, 61, 7_300, 864_000].map(span), ["less than 1 min", "1 min", "2 h", "10 d"]);
         assert_eq!(time(1_795_854_009), "2026-11-28 08:20:09Z");
+        assert_eq!(time_of_day(1_795_854_009, 1_795_854_100), "08:20:09Z");
+        assert_eq!(time_of_day(1_795_854_009, 1_795_940_500), "2026-11-28 08:20:09Z");
     }
 }

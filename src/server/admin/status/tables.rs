@@ -1,6 +1,6 @@
 //! The tables of the page.
 
-use super::html::{Html, Row, cell};
+use super::html::{Html, TableRow, cell};
 use super::report::{BackendReport, RefusalRow, StatusReport};
 use super::shown;
 
@@ -24,7 +24,7 @@ pub(super) fn refusals(report: &StatusReport) -> Html {
         let class = if word.last_minute > 0 { "now" } else { "" };
         let counts = [word.last_minute, word.total, word.observed].map(|count| cell(shown::count(count)));
         let [last_minute, total, observed] = counts;
-        Row(class, vec![what, last_minute, total, observed, cell(routes.join(", ")), means])
+        TableRow(class, vec![what, last_minute, total, observed, cell(routes.join(", ")), means])
     });
     html.raw("<p>Counted since the start of this process, all of them.</p>");
     html.table(
@@ -46,7 +46,7 @@ pub(super) fn refusals(report: &StatusReport) -> Html {
     );
     let rows = report.callers.iter().map(|row| {
         let time = shown::time(row.last_ms / 1_000);
-        Row("", vec![cell(&row.caller), code(&row.word), cell(&row.route), cell(row.count), cell(time)])
+        TableRow("", vec![cell(&row.caller), code(&row.word), cell(&row.route), cell(row.count), cell(time)])
     });
     html.table(
         "Recent refusals by caller",
@@ -64,34 +64,21 @@ pub(super) fn recent(report: &StatusReport) -> Html {
         return html;
     }
     let rows = report.recent.iter().map(|row| {
-        let status = if row.observed { "let through, observed".to_owned() } else { row.status.to_string() };
-        let time = cell(shown::time(row.time_ms / 1_000));
-        Row(
-            "",
-            vec![
-                link(row),
-                code(&row.word),
-                cell(status),
-                cell(&row.route),
-                cell(&row.caller),
-                cell(&row.method),
-                time,
-            ],
-        )
+        let status = if row.observed { "let through".to_owned() } else { row.status.to_string() };
+        let time = cell(shown::time_of_day(row.time_ms / 1_000, report.time));
+        let cells = [cell(status), cell(&row.route), cell(&row.caller), time, cell(&row.method), code(&row.request_id)];
+        TableRow("", std::iter::once(link(row)).chain(cells).collect())
     });
-    html.table(
-        "Recent refusals",
-        &[
-            ("", "request id"),
-            ("", "word"),
-            ("", "status"),
-            ("", "route"),
-            ("", "caller"),
-            ("wide", "method"),
-            ("", "time"),
-        ],
-        &rows.collect::<Vec<_>>(),
-    );
+    let headings = [
+        ("", "word"),
+        ("", "status"),
+        ("", "route"),
+        ("", "caller"),
+        ("short", "time"),
+        ("wide", "method"),
+        ("wide", "request id"),
+    ];
+    html.table("Recent refusals", &headings, &rows.collect::<Vec<_>>());
     html
 }
 
@@ -103,8 +90,8 @@ fn link(row: &RefusalRow) -> Html {
         .text(&row.request_id)
         .raw("@")
         .shown(row.time_ms)
-        .raw("\"><span class=\"hidden\">Explain </span>");
-    html.text(&row.request_id).raw("</a>");
+        .raw("\"><span class=\"hidden\">Explain </span><code>");
+    html.text(&row.word).raw("</code><span class=\"hidden\"> of ").text(&row.request_id).raw("</span></a>");
     html
 }
 
@@ -121,7 +108,7 @@ pub(super) fn routes(report: &StatusReport) -> Html {
         } else {
             ""
         };
-        Row(
+        TableRow(
             class,
             vec![
                 cell(&route.name),
@@ -192,7 +179,7 @@ pub(super) fn backends(report: &StatusReport) -> Html {
     html
 }
 
-fn backend_rows(backend: &BackendReport) -> Vec<Row> {
+fn backend_rows(backend: &BackendReport) -> Vec<TableRow> {
     let limit = backend.limit.map_or_else(|| "none".to_owned(), |limit| shown::count(limit as u64));
     let (class, status) = match (&backend.circuit_open, &backend.token) {
         (Some(_), _) => ("bad", "circuit open"),
@@ -210,7 +197,7 @@ fn backend_rows(backend: &BackendReport) -> Vec<Row> {
         cell(backend.waiting),
         Html::default(),
     ];
-    let mut rows = vec![Row(class, first)];
+    let mut rows = vec![TableRow(class, first)];
     for server in &backend.servers {
         let (class, status) = match (server.up, &server.why) {
             (false, _) => ("bad", "out"),
@@ -227,7 +214,7 @@ fn backend_rows(backend: &BackendReport) -> Vec<Row> {
             Html::default(),
             cell(server.ejections),
         ];
-        rows.push(Row(class, cells));
+        rows.push(TableRow(class, cells));
     }
     rows
 }
@@ -244,14 +231,16 @@ pub(super) fn keys(report: &StatusReport) -> Html {
             Ok(left) if left > 0 => ("now", format!("in {}", shown::span(left))),
             _ => ("bad", "expired".to_owned()),
         };
+        let since = certificate.begins.and_then(|begins| u64::try_from(now.saturating_sub(begins)).ok());
+        let age = since.map_or_else(|| "–".to_owned(), shown::span);
         let ends = shown::time(u64::try_from(certificate.ends).unwrap_or_default());
-        Row(class, vec![cell(&certificate.file), mark(class, &left), cell(ends)])
+        TableRow(class, vec![cell(&certificate.file), mark(class, &left), cell(age), cell(ends)])
     });
-    let rows: Vec<Row> = rows.collect();
+    let rows: Vec<TableRow> = rows.collect();
     if rows.is_empty() {
         html.raw("<p>No listener has TLS.</p>");
     } else {
-        html.table("Certificates", &[("", "file"), ("", "expires"), ("", "end")], &rows);
+        html.table("Certificates", &[("", "file"), ("", "expires"), ("", "age"), ("wide", "end")], &rows);
     }
     html.raw("<h3>Keys and secrets</h3>\n");
     if report.keys.is_empty() {
@@ -264,7 +253,7 @@ pub(super) fn keys(report: &StatusReport) -> Html {
         let remove = if key.remove == "yes" { "yes, safe to remove" } else { &key.remove };
         let mut what = cell(&key.kind);
         what.raw(" ").text(&key.id);
-        Row(
+        TableRow(
             class,
             vec![
                 what,
@@ -315,7 +304,7 @@ pub(super) fn issuers(report: &StatusReport) -> Html {
             ""
         };
         let outcome = issuer.last_outcome.as_deref().unwrap_or("none yet");
-        Row(
+        TableRow(
             class,
             vec![
                 cell(&issuer.issuer),
@@ -349,9 +338,9 @@ pub(super) fn reloads(report: &StatusReport) -> Html {
         let rows = reload.changes.iter().map(|change| {
             let (class, danger) = if change.danger { ("bad", "DANGER") } else { ("", "") };
             let value = |value: &Option<String>| cell(value.as_deref().unwrap_or_default());
-            Row(class, vec![cell(danger), cell(&change.what), value(&change.before), value(&change.after)])
+            TableRow(class, vec![cell(danger), cell(&change.what), value(&change.before), value(&change.after)])
         });
-        let rows: Vec<Row> = rows.collect();
+        let rows: Vec<TableRow> = rows.collect();
         if !rows.is_empty() {
             html.table("Changes", &[("", "danger"), ("", "change"), ("", "before"), ("", "after")], &rows);
         }
