@@ -8,7 +8,7 @@ use clap::Args;
 use super::{ConfigFile, say};
 use crate::app;
 use crate::config::Config;
-use crate::config::raw::Level;
+use crate::config::raw::{Level, LogFormat};
 use crate::policy::Lasting;
 use crate::reload::Plan;
 
@@ -29,7 +29,7 @@ pub(super) struct OpenApiCommand {
 
 /// Prints the document.
 pub(super) fn openapi(what: &OpenApiCommand) -> anyhow::Result<ExitCode> {
-    app::start_logging(Level::Warn);
+    app::start_logging(Level::Warn, LogFormat::default());
     let plan = Plan::read(&what.file.config, &Lasting::default())?;
     let listener = what.listener.as_deref().map(|name| number_of(&plan.config, name)).transpose()?;
     let document = plan.policy.openapi_document(&plan.config, listener);

@@ -15,7 +15,7 @@ use super::admin_client::{ExpectedAnswer, ask};
 use super::{ConfigFile, say};
 use crate::app;
 use crate::config::Config;
-use crate::config::raw::Level;
+use crate::config::raw::{Level, LogFormat};
 use crate::plural::counted;
 use crate::policy::Lasting;
 use crate::policy_change::{ChangeSubject, PolicyChange};
@@ -54,7 +54,7 @@ pub(super) struct Preview {
 
 /// Shows all changes.
 pub(super) fn plan(what: &Preview) -> anyhow::Result<ExitCode> {
-    app::start_logging(Level::Error);
+    app::start_logging(Level::Error, LogFormat::default());
     let (changes, note) = match &what.against {
         Some(old) => (between(old, &what.new)?, None),
         None => of_running(what)?,

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use crate::app;
 use crate::audit::Audit;
-use crate::config::raw::Level;
+use crate::config::raw::{Level, LogFormat};
 use crate::explanation::Explanation;
 use crate::gateway::Shared;
 use crate::gateway::connection::listener_view::ListenerView;
@@ -25,7 +25,7 @@ use crate::state::{State, StateSettings};
 /// # Errors
 /// The file is not good, or the request is none.
 pub(super) fn explain(file: &Path, question: &ExplainQuestion) -> anyhow::Result<Explanation> {
-    app::start_logging(Level::Error);
+    app::start_logging(Level::Error, LogFormat::default());
     let lasting = Lasting::default();
     let Plan { config, policy, tls, .. } = Plan::read(file, &lasting)?;
     let mut listeners: Vec<ListenerView> = Vec::new();
