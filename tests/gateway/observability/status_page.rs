@@ -139,7 +139,7 @@ fn a_refusal_is_explained_by_keyboard_alone_and_the_focus_comes_back() {
     browser.press(ENTER);
     eventually("the explanation", || focused("id") == "explained-title");
     let text = browser.text("#explanation");
-    for part in ["no_credential", &id, "key", "Cause:", "To do:"] {
+    for part in ["api_key_missing", &id, "key", "Cause:", "To do:"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     browser.press(ESCAPE);
@@ -230,7 +230,8 @@ fn the_page_is_useful_without_script_and_loads_nothing_from_elsewhere() {
         assert_eq!(page.header(name), Some(value), "{name}");
     }
     let text = page.text();
-    for part in ["profile", "client, customer, API key", "legacy", "no_credential", "/refusals/seen-1?at=", "current"] {
+    for part in ["profile", "client, customer, API key", "legacy", "api_key_missing", "/refusals/seen-1?at=", "current"]
+    {
         assert!(text.contains(part), "{part}");
     }
     for tag in ["href=\"http", "src=\"http", "style=", "onclick", "<form data-action"] {
@@ -239,7 +240,7 @@ fn the_page_is_useful_without_script_and_loads_nothing_from_elsewhere() {
     let explained = Request::new(gateway.admin, "GET", "/refusals/seen-1").header("Accept", "text/html,*/*");
     assert!(answer_to(&gateway, &explained).text().contains("<article>"));
     let explained = gateway.admin("/refusals/seen-1").json();
-    assert_eq!((&explained["refusal"], &explained["status"]), (&json!("no_credential"), &json!(401)));
+    assert_eq!((&explained["refusal"], &explained["status"]), (&json!("api_key_missing"), &json!(401)));
     assert_eq!(gateway.admin("/refusals/unknown").status, 404);
     for path in ["/status.css", "/status.js", "/status.svg", "/status.json"] {
         assert_eq!(gateway.admin(path).status, 200, "{path}");
@@ -395,7 +396,7 @@ fn a_reload_that_failed_stands_on_the_page_with_its_reason() {
     let config = Config::new(&backend);
     let gateway = Gateway::start(&config);
     gateway.files.configure(&config.clone().set("/routes/0/backend", json!("nowhere")));
-    gateway.hup("reload failed: the present configuration stays in force");
+    gateway.hup("reload failed");
     let report = report(&gateway);
     assert_eq!(report["reloads"][0]["outcome"], "failed");
     assert!(report["reloads"][0]["fault"].as_str().unwrap().contains("nowhere"), "{report}");
