@@ -354,6 +354,7 @@ fn route() -> Route {
         stripped.insert(name);
     }
     Route {
+        description: None,
         previous_header: http::HeaderName::from_static("x-customer-id-previous"),
         pairwise: None,
         name: "profile".into(),
