@@ -163,10 +163,9 @@ impl App {
         let mut shared = Shared::new(plan.policy, lasting, Arc::clone(&metrics), hashing, state, audit);
         let started = plan.traces.map(|settings| otlp::start(settings, &metrics, control.handle()));
         let (recording, exporter) = started.unzip();
-        shared.recording = recording;
+        (shared.recording, shared.listeners) = (recording, std::mem::take(&mut places.views).into());
         let shared = Arc::new(shared);
         notes.read_observed(&shared);
-        let _ = shared.listeners.set(std::mem::take(&mut places.views));
         let log = access_log(&plan.config, &metrics)?;
         let (phase, watched) = watch::channel(Phase::Waiting);
         let (departures, departed) = mpsc::unbounded_channel();

@@ -156,8 +156,8 @@ impl Authenticator {
         let presented = self.presented(request)?;
         let sources = requirements.client_sources.as_deref();
         let has_secret = sources.is_some_and(|sources| sources.has_header(headers));
-        let nothing = authorization.is_none() && api_key.is_none() && presented.is_empty() && !has_secret;
-        let lacks_all = nothing && (requirements.client || requirements.customer);
+        let has_any = authorization.is_some() || api_key.is_some() || !presented.is_empty() || has_secret;
+        let lacks_all = !has_any && (requirements.client || requirements.customer);
         context.steps.note("credentials", !lacks_all, || explained::credentials(requirements, headers, &presented));
         if lacks_all {
             refuse(Refusal::NoCredential)?;
@@ -201,10 +201,7 @@ impl Authenticator {
             }
         }
         if requirements.customer {
-            let client = ProvedClient {
-                id: access.as_ref().map(|access| &access.client).or(key_client.as_ref()).map(|client| &**client),
-                binding: access.as_ref().and_then(|access| access.binding),
-            };
+            let client = proved_client(access.as_ref(), key_client.as_deref());
             let found = self.customer(&presented, requirements, client, context);
             context.steps.note("customer", found.is_ok(), || explained::customer(requirements, &found));
             match found {
@@ -387,6 +384,12 @@ fn has_scopes(
         refuse(Refusal::Scope)?;
     }
     Ok(())
+}
+
+/// The client that is proved when the customer is checked: by its own credential, else by its API key.
+fn proved_client<'a>(access: Option<&'a Access>, key_client: Option<&'a str>) -> ProvedClient<'a> {
+    let id = access.map(|access| &*access.client).or(key_client);
+    ProvedClient { id, binding: access.and_then(|access| access.binding) }
 }
 
 /// Checks that a proved client holds what its credential is bound to: a DPoP key, a certificate.

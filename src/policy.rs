@@ -178,6 +178,7 @@ impl Policy {
     /// Reads all files that the configuration names and compiles it. `lasting` is what outlives a policy.
     ///
     /// Problems go to `problems`; then there is no policy.
+    #[expect(clippy::too_many_lines, reason = "one section of the configuration after the other")]
     pub fn build(config: &Config, lasting: &Lasting, problems: &mut Problems) -> Option<Self> {
         let raw = config.raw();
         let authorities = Authorities::new(config);

@@ -126,7 +126,9 @@ mod tests {
     fn headers(name: HeaderName, lines: &[&str]) -> HeaderMap {
         let values = lines.iter().map(|line| (name.clone(), HeaderValue::from_str(line).unwrap()));
         let mut headers = HeaderMap::new();
-        values.for_each(|(name, value)| drop(headers.append(name, value)));
+        values.for_each(|(name, value)| {
+            headers.append(name, value);
+        });
         headers
     }
 

@@ -54,6 +54,12 @@ impl AuditEvent {
         }
     }
 
+    /// Done by whoever has the operator's token (`admin.token`).
+    #[must_use]
+    pub fn by_token(self) -> Self {
+        self.with("actor", "operator_token")
+    }
+
     /// Done by an operator of this machine: the user and the process, as the kernel names them.
     #[must_use]
     pub fn by_operator(self, uid: Option<u32>, pid: Option<i32>) -> Self {

@@ -1,7 +1,6 @@
 //! Bound of what anybody can make the audit log write: after a burst, failures of callers are counted together, and one
 //! line tells how many there were of each kind.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,7 +27,7 @@ struct Kind {
     /// The time of the last line that told.
     told: Instant,
     /// Counts by the word of the outcome.
-    counts: BTreeMap<Cow<'static, str>, u64>,
+    counts: BTreeMap<String, u64>,
 }
 
 impl CountedFailures {
@@ -37,7 +36,7 @@ impl CountedFailures {
         event.counted_as.is_some_and(|name| self.takes_at(name, &event.outcome, Instant::now()))
     }
 
-    fn takes_at(&self, name: &'static str, outcome: &Cow<'static, str>, now: Instant) -> bool {
+    fn takes_at(&self, name: &'static str, outcome: &str, now: Instant) -> bool {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Kind { budget: BURST, at: now, told: now, counts: BTreeMap::new() };
         let kind = kinds.entry(name).or_insert_with(new);
@@ -50,7 +49,7 @@ impl CountedFailures {
         if kind.counts.is_empty() {
             kind.told = now;
         }
-        *kind.counts.entry(outcome.clone()).or_default() += 1;
+        *kind.counts.entry(outcome.to_owned()).or_default() += 1;
         true
     }
 
@@ -74,8 +73,8 @@ mod tests {
     #[test]
     fn of_a_flood_some_have_lines_and_all_others_are_counted() {
         let (failures, begin) = (CountedFailures::default(), Instant::now());
-        let word = Cow::Borrowed("wrong_password");
-        let counted = |at: Instant| (0..10_000).filter(|_| failures.takes_at("login_failures", &word, at)).count();
+        let word = "wrong_password";
+        let counted = |at: Instant| (0..10_000).filter(|_| failures.takes_at("login_failures", word, at)).count();
         assert_eq!(counted(begin), 9_950);
         assert_eq!(counted(begin + Duration::from_secs(1)), 9_998);
         assert!(failures.due(begin + Duration::from_secs(1), false).is_empty());
@@ -84,6 +83,6 @@ mod tests {
         assert_eq!((told[0].name, &told[0].details["count"]), ("login_failures", &19_948.into()));
         assert!(failures.due(begin + TELL * 2, true).is_empty());
         // Another kind has lines of its own all the while.
-        assert!(!failures.takes_at("token_failures", &word, begin));
+        assert!(!failures.takes_at("token_failures", word, begin));
     }
 }

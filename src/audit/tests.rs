@@ -117,7 +117,7 @@ fn a_file_that_is_renamed_is_followed_by_another_one_of_the_same_chain() {
     assert_eq!(whole.lines, 5);
     let head = whole.head.hash;
     assert!(verify(&[place.file()], Some(&head)).unwrap().has_anchor);
-    assert!(!verify(&[renamed.clone()], Some(&head)).unwrap().has_anchor);
+    assert!(!verify(std::slice::from_ref(&renamed), Some(&head)).unwrap().has_anchor);
     assert!(verify(&[place.file(), renamed], None).is_err());
 }
 

@@ -90,7 +90,7 @@ impl Gateway {
         record.checks = Some(Rc::clone(&trace));
         let mut exchange = Exchange::new(record);
         let request = head.map(|()| ArrivingBody::none(connection.discard()));
-        let passed = self.walk(current, connection, taken, request, body, &mut exchange).await;
+        let passed = self.walk((current, connection, taken), request, body, &mut exchange).await;
         let (passage, refused) = match passed {
             Ok(passage) => (passage, None),
             Err(refused) => (PassedRequest::default(), Some(refused)),
@@ -104,9 +104,7 @@ impl Gateway {
     /// The walk of a request through all checks, as in `answer`, up to the request that the backend would get.
     async fn walk(
         &self,
-        current: &Rc<Current>,
-        connection: &Connection,
-        taken: &TakenHead,
+        (current, connection, taken): (&Rc<Current>, &Connection, &TakenHead),
         request: Request<ArrivingBody>,
         body: Option<Bytes>,
         exchange: &mut Exchange,

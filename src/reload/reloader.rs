@@ -13,6 +13,7 @@ use super::preview::{self, Compared, KeptMeaning, Meaning};
 use super::restart::{changed, needs_restart};
 use super::watched_files::Watched;
 use super::{Plan, level, look_around, note_certificates, unix_seconds};
+use crate::audit::AuditEvent;
 use crate::config::raw::Raw;
 use crate::config::{self, Config, Problems};
 use crate::gateway::Shared;
@@ -221,6 +222,9 @@ impl Process {
         self.retire(policy);
         *self.rolled_back.lock().unwrap_or_else(PoisonError::into_inner) = Some((undone.digest, fault.clone()));
         self.shared.metrics.rolled_back(fault.clone(), unix_seconds());
+        let event =
+            AuditEvent::new("reload", "rolled_back").with("cause", "reload.guard").with("reason", fault.clone());
+        self.shared.audit.note(event.with("config_sha256", self.shared.policy().config_digest.as_str()));
         self.shared.reloads.note(ReloadOutcome::RolledBack, Some(fault), changes);
     }
 

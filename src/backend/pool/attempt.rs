@@ -37,8 +37,11 @@ pub(super) struct Way {
     /// An idle connection was found closed: the next attempt opens a new one.
     pub(super) fresh: Cell<bool>,
     /// Failure of the last attempt that is not in the log yet.
-    pub(super) unsaid: Cell<Option<Box<(Rc<WorkerEndpoint>, ServerFault)>>>,
+    pub(super) unsaid: Cell<Option<Box<UnsaidFault>>>,
 }
+
+/// A failure with the server that it is about.
+type UnsaidFault = (Rc<WorkerEndpoint>, ServerFault);
 
 /// A failed attempt.
 pub(super) struct AttemptFault {

@@ -75,6 +75,10 @@ pub(super) fn summary(record: &Record, connection: &Connection, refused: &Refuse
         remedy: None,
     };
     settle(&mut explanation, refused.refusal, Some(refused));
+    // What the backend did: the caller is told less.
+    if let (Some(fault), Some(step)) = (record.backend_fault.noted(), explanation.steps.last_mut()) {
+        step.saw = fault.into();
+    }
     explanation
 }
 

@@ -76,10 +76,13 @@ pub struct ObservedCounts {
 #[derive(Debug, Default)]
 pub struct ObservedRefusals(Mutex<Counting>);
 
+/// The rows of a caller, by route and word.
+type OfOneCaller = HashMap<(Arc<str>, Cow<'static, str>), Occurrences>;
+
 #[derive(Debug, Default)]
 struct Counting {
     routes: HashMap<Arc<str>, Watched>,
-    callers: HashMap<Option<Arc<str>>, HashMap<(Arc<str>, Cow<'static, str>), Occurrences>>,
+    callers: HashMap<Option<Arc<str>>, OfOneCaller>,
     /// Number of rows of all callers.
     rows: usize,
     others: Option<Occurrences>,

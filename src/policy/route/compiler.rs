@@ -125,11 +125,7 @@ impl RouteCompiler<'_> {
             enforcement: Enforcement::read(route),
             placement,
             send_subject: route.identifier.as_ref().is_some_and(|placement| placement.send == raw::Send::Subject),
-            rate: route.limits.rate.map(|rate| CallLimit {
-                limit: RateLimit { rate, burst: route.limits.burst },
-                per: route.limits.per,
-                shared: route.limits.shared,
-            }),
+            rate: call_limit(route),
             body_limit: route.limits.body.map(|size| size.bytes() as u64),
             timeout: route.limits.timeout.map_or(backend.timeout, |timeout| timeout.get()),
             backend,
@@ -182,6 +178,12 @@ impl RouteCompiler<'_> {
         (validates || api.redacts())
             .then(|| Box::new(RouteDescription { api: Arc::clone(api), ignores_case, validates, only_removes }))
     }
+}
+
+/// The rate limit of one caller.
+fn call_limit(route: &raw::Route) -> Option<CallLimit> {
+    let raw::RouteLimits { rate, burst, per, shared, .. } = route.limits;
+    Some(CallLimit { limit: RateLimit { rate: rate?, burst }, per, shared })
 }
 
 /// The conditions of a route. An expression as its path is compiled here only to tell what is wrong with it.

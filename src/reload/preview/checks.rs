@@ -60,6 +60,7 @@ impl Checks {
     }
 
     /// All that this one checks and the other one does not.
+    #[expect(clippy::too_many_lines, reason = "a flat list of checks")]
     pub(super) fn beyond(&self, other: &Self) -> Vec<CheckDifference> {
         let mut found = Vec::new();
         let mut add = |lost: String, gained: String, values: [Option<String>; 2]| {
@@ -83,7 +84,7 @@ impl Checks {
         if self.enforced > other.enforced {
             let lost = match other.enforced {
                 0 => "observes: it refuses nobody any more".to_owned(),
-                share => format!("observes: it refuses only {}% of the callers any more", f64::from(share) / 100.0),
+                share => format!("observes: it refuses only {}% of the callers any more", f64::from(share) / 10_000.0),
             };
             add(
                 lost,

@@ -62,9 +62,15 @@ fn check(name: &str, old: &Config, new: &Config, expected: &[(bool, &str)]) {
     }
 }
 
+/// A change by its name, the change, and what it is told as: danger, and a part of the sentence.
+type ShownStep<'a> = (&'a str, Change, &'a [(bool, &'a str)]);
+
+/// The same with the whole configuration after it.
+type PlannedStep<'a> = (&'a str, Config, Vec<(bool, &'a str)>);
+
 #[test]
 fn a_route_that_loses_a_check_or_vanishes_is_a_danger() {
-    let steps: [(&str, Change, &[(bool, &str)]); 21] = [
+    let steps: [ShownStep; 21] = [
         ("scope", |c| c.route("profile", "scopes", json!([])), &[(true, "route profile loses the scope profile")]),
         (
             "more scopes",
@@ -181,7 +187,7 @@ fn callers_that_vanish_or_lose_something_are_a_danger_and_new_ones_are_not() {
     let other = keys::argon2id("another-secret");
     let old = base();
     let second = old.yaml["clients"][1]["secrets"][0].as_str().unwrap().to_owned();
-    let steps: Vec<(&str, Config, Vec<(bool, &str)>)> = vec![
+    let steps: Vec<PlannedStep> = vec![
         (
             "client",
             old.clone().without("/clients/1").without("/api_keys/1"),
@@ -259,7 +265,7 @@ fn identifiers_that_change_are_the_worst_danger_and_a_rotation_with_an_overlap_i
     let other = |path: &str, text: &str| old.clone().set("/identifier/key", json!({"file": path})).file(path, text);
     let files = gateway::Workspace::new(&old);
     let key = std::fs::read_to_string(files.path.join("certs/identifier.key")).unwrap();
-    let steps: Vec<(&str, Config, Vec<(bool, &str)>)> = vec![
+    let steps: Vec<PlannedStep> = vec![
         ("the same key in another file", other("certs/same.key", &format!("{}\n", key.trim())), vec![]),
         ("another key", other("certs/next.key", &keys::key_file()), vec![(true, all)]),
         ("mode", old.clone().set("/identifier/mode", json!("one_way")), vec![(true, "`identifier.mode` is another")]),
@@ -414,7 +420,7 @@ fn a_new_file_is_compared_with_what_is_in_force_in_the_running_gateway() {
     gateway.files.write("gateway.yaml", "listen: 3");
     gateway.hup("reload failed");
     let broken = std::fs::read_to_string(gateway.files.path.join("gateway.yaml")).unwrap();
-    gateway.files.write("gateway.yaml", &config.text().replace("8h", "8h"));
+    gateway.files.write("gateway.yaml", &config.text());
     gateway.hup("reloaded");
     assert_eq!(broken, "listen: 3");
     let unlike = config.clone().set("/workers", json!(1));

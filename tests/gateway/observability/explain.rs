@@ -198,7 +198,7 @@ fn every_form_of_the_command_says_the_same_and_lines_of_the_file_are_right() {
     let begins = text.lines().position(name).unwrap() + 1;
     let line = said.lines().find(|line| line.starts_with("NO ")).unwrap();
     let number: usize = line.rsplit("gateway.yaml:").next().unwrap().parse().unwrap();
-    let require = text.lines().skip(number - 1).next().unwrap();
+    let require = text.lines().nth(number - 1).unwrap();
     assert!(number.abs_diff(begins) < 15 && require.contains("require"), "{line}\n{number}: {require}");
     assert!(said.contains("refused: api_key_unknown, status 403, code 403-01"), "{said}");
 }

@@ -56,8 +56,8 @@ fn an_identifier_key_has_a_next_version_and_backends_learn_both_names() {
     let said = run(&gateway, &["id", "trace", &old]);
     assert!(said.contains(ALICE.subject), "{said}");
     let audit = std::fs::read_to_string(gateway.files.path.join("data/audit.jsonl")).unwrap();
-    let lines = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let line = lines.filter(|line| line["event"] == "id_trace").last().unwrap();
+    let mut lines = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let line = lines.rfind(|line| line["event"] == "id_trace").unwrap();
     assert_eq!(line["identifier"], json!(old));
     assert!(!audit.contains(ALICE.subject));
     // Whoever cannot be written down is told nothing.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::responses::{AdminResponse, text};
+use crate::audit::AuditEvent;
 use crate::gateway::Shared;
 use crate::log_throttle::LogThrottle;
 use crate::secret::Secret;
@@ -52,7 +53,7 @@ pub(super) async fn operate(
         return answer(StatusCode::NOT_FOUND, &json!({ "error": ACTIONS.join(", ") }));
     }
     let outcome = act(request, action, shared, wishes).await;
-    note_action(action, outcome.as_ref().err());
+    note_action(shared, action, outcome.as_ref().err());
     match outcome {
         Ok(done) => answer(StatusCode::OK, &done),
         Err(Fault(status, message)) => answer(status, &json!({ "error": message })),
@@ -61,9 +62,11 @@ pub(super) async fn operate(
 
 /// Logs what an operator did by the page, or could not do. What was ended or revoked is logged where that happens; the
 /// message of a fault may repeat what was typed.
-fn note_action(action: &str, fault: Option<&Fault>) {
+fn note_action(shared: &Shared, action: &str, fault: Option<&Fault>) {
     let outcome = fault.map_or("done", |_| "failed");
     let status = fault.map(|Fault(status, _)| status.as_u16());
+    let event = AuditEvent::new("operator_action", fault.map_or("ok", |_| "failed"));
+    shared.audit.note(event.by_token().with("action", action).with_some("status", status));
     tracing::info!(action, outcome, status, "an operator acted by the status page");
 }
 
@@ -86,6 +89,8 @@ async fn may_operate(request: &Request<Incoming>, shared: &Shared) -> Result<(),
         if let Some(left_out) = WRONG.allow() {
             tracing::warn!(left_out, "somebody showed a wrong operator's token");
         }
+        let refused = AuditEvent::new("operator_action", "wrong_token").counted_as("operator_token_failures");
+        shared.audit.note(refused);
         tokio::time::sleep(PAUSE).await;
         return fault(StatusCode::UNAUTHORIZED, "this is not the operator's token");
     }

@@ -50,6 +50,7 @@ pub(in crate::server::admin) fn explained_page(refusal: &RecentRefusal) -> Strin
         ("Client", refusal.client.as_deref()),
         ("API key", refusal.api_key.as_deref()),
         ("Customer", refusal.customer.as_deref()),
+        ("Backend", refusal.backend_fault.as_deref()),
     ];
     facts.extend(known.into_iter().filter_map(|(name, value)| Some((name, cell(value?)))));
     html.facts(&facts);

@@ -16,31 +16,39 @@ const MOST_RECENT: usize = 50;
 /// Most routes named with a word.
 const MOST_ROUTES: usize = 5;
 
+/// Counts of one word.
+#[derive(Default)]
+struct CountedWord<'a> {
+    last_minute: u64,
+    total: u64,
+    observed: u64,
+    routes: BTreeMap<&'a str, u64>,
+}
+
 /// Refusals by word, most of the last minute first. `before` is the traffic of a minute ago.
 pub(super) fn by_word(now: &Traffic, before: Option<&Traffic>) -> Vec<WordReport> {
-    let mut words: BTreeMap<&'static str, (u64, u64, u64, BTreeMap<&str, u64>)> = BTreeMap::new();
+    let mut words: BTreeMap<&'static str, CountedWord<'_>> = BTreeMap::new();
     for (name, route) in &now.routes {
         let earlier = before.and_then(|before| before.routes.get(name));
         for (word, count) in &route.refusals {
             let known = earlier.and_then(|earlier| earlier.refusals.get(word)).copied().unwrap_or_default();
-            let (recent, total, _, routes) = words.entry(word).or_default();
-            *recent += count.saturating_sub(known);
-            *total += count;
-            *routes.entry(name).or_default() += count;
+            let counted = words.entry(word).or_default();
+            counted.last_minute += count.saturating_sub(known);
+            counted.total += count;
+            *counted.routes.entry(name).or_default() += count;
         }
         for (word, count) in &route.observed {
-            words.entry(word).or_default().2 += count;
+            words.entry(word).or_default().observed += count;
         }
     }
-    let report =
-        |(word, (last_minute, total, observed, routes)): (&'static str, (u64, u64, u64, BTreeMap<&str, u64>))| {
-            let mut routes: Vec<(String, u64)> =
-                routes.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
-            routes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-            routes.truncate(MOST_ROUTES);
-            let (cause, fix) = cause_and_fix(word);
-            WordReport { word: word.to_owned(), last_minute, total, observed, routes, cause, fix }
-        };
+    let report = |(word, counted): (&'static str, CountedWord<'_>)| {
+        let CountedWord { last_minute, total, observed, routes } = counted;
+        let mut routes: Vec<(String, u64)> = routes.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        routes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        routes.truncate(MOST_ROUTES);
+        let (cause, fix) = cause_and_fix(word);
+        WordReport { word: word.to_owned(), last_minute, total, observed, routes, cause, fix }
+    };
     let mut all: Vec<WordReport> = words.into_iter().map(report).collect();
     all.sort_by_key(|word| std::cmp::Reverse((word.last_minute, word.total)));
     all
@@ -113,6 +121,7 @@ mod tests {
             client: client.map(Into::into),
             api_key: None,
             customer: None,
+            backend_fault: None,
             explanation: None,
         }
     }
