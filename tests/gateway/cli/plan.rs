@@ -38,7 +38,7 @@ fn base() -> Config {
         .route("system", "scopes", json!(["orders"]))
         .route("system", "allow", json!(["10.0.0.0/8", "192.168.0.0/16"]))
         .route("key", "deny", json!(["10.1.0.0/16"]))
-        .route("me", "dpop", json!("required"))
+        .route("system", "dpop", json!("required"))
         .route("me", "issuers", json!(["https://gateway.test"]))
         .set("/trusted_issuers/0/claims", json!({"tier": {"equals": "gold"}}))
         .set("/listen/0/name", json!("main"))
@@ -114,7 +114,7 @@ fn a_route_that_loses_a_check_or_vanishes_is_a_danger() {
             &[(false, "`allow`: 10.0.0.0/8, 192.168.0.0/16 -> 10.0.0.0/8")],
         ),
         ("deny", |c| c.route("key", "deny", json!([])), &[(true, "no longer refuses callers from 10.1.0.0/16")]),
-        ("dpop", |c| c.route("me", "dpop", json!("optional")), &[(true, "no longer requires DPoP")]),
+        ("dpop", |c| c.route("system", "dpop", json!("optional")), &[(true, "no longer requires DPoP")]),
         ("issuers", |c| c.route("me", "issuers", json!([])), &[(true, "accepts tokens of every issuer")]),
         (
             "methods",
