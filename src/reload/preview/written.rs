@@ -84,8 +84,8 @@ pub(super) fn shown_value(key: &str, value: &Value) -> Option<String> {
         other => other.to_string(),
     };
     // Values that the company writes freely, and that only its own side may know.
-    let is_private =
-        ["set", "body", "json", "value", "password", "username"].iter().any(|word| is_within_any(key, word));
+    let is_private = !rules::is_limit(key)
+        && ["set", "body", "json", "value", "password", "username"].iter().any(|word| is_within_any(key, word));
     let is_shown = !is_private
         && !text.contains(DIGEST)
         && text.chars().count() <= LONGEST_VALUE

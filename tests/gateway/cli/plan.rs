@@ -38,7 +38,7 @@ fn base() -> Config {
         .route("system", "scopes", json!(["orders"]))
         .route("system", "allow", json!(["10.0.0.0/8", "192.168.0.0/16"]))
         .route("key", "deny", json!(["10.1.0.0/16"]))
-        .route("me", "dpop", json!("required"))
+        .route("system", "dpop", json!("required"))
         .route("me", "issuers", json!(["https://gateway.test"]))
         .set("/trusted_issuers/0/claims", json!({"tier": {"equals": "gold"}}))
         .set("/listen/0/name", json!("main"))
@@ -120,8 +120,8 @@ fn a_route_that_loses_a_check_or_vanishes_is_a_danger() {
             &[(false, "`allow`: 10.0.0.0/8, 192.168.0.0/16 -> 10.0.0.0/8")],
         ),
         ("deny", |c| c.route("key", "deny", json!([])), &[(true, "no longer refuses callers from 10.1.0.0/16")]),
-        ("dpop", |c| c.route("me", "dpop", json!("optional")), &[(true, "no longer requires DPoP")]),
-        ("issuers", |c| c.route("me", "issuers", json!([])), &[(true, "accepts tokens of every issuer")]),
+        ("dpop", |c| c.route("system", "dpop", json!("optional")), &[(true, "no longer requires DPoP")]),
+        ("issuers", |c| c.without("/routes/1/issuers"), &[(true, "accepts tokens of every issuer")]),
         (
             "methods",
             |c| c.route("key", "methods", json!(["GET", "HEAD"])),
@@ -160,7 +160,6 @@ fn a_route_that_is_cut_out_of_a_protected_one_is_a_danger() {
         ("exact", open(json!({"exact": "/me/health"}), json!({})), "/me/health"),
         ("longer prefix", open(json!("/me/open/"), json!({})), "/me/open/"),
         ("expression", open(json!({"regex": "/me/[0-9]+"}), json!({})), "/me/0"),
-        ("expression over several", open(json!({"regex": "/(aa|me)/[0-9]+"}), json!({})), "/me/0"),
         ("host", open(json!("/"), json!({"hosts": ["api.test"]})), "api.test/"),
         ("header", open(json!("/me/"), json!({"headers": [{"name": "x-version", "equals": "2"}]})), "/me/"),
     ];
@@ -318,7 +317,7 @@ fn identifiers_that_change_are_the_worst_danger_and_a_rotation_with_an_overlap_i
     assert!(code == 0 && found.len() == 1 && found[0].1.contains("rotates with an overlap"), "{found:#?}");
     // The way back has none.
     let (code, answer) = compare_in(&files, &old, &before);
-    assert!(code == 3 && changes(&answer)[0].1.starts_with(all), "{answer:#}");
+    assert!(code == 3 && changes(&answer).iter().any(|(_, what)| what.starts_with(all)), "{answer:#}");
 }
 
 #[test]
@@ -387,7 +386,12 @@ fn what_needs_an_upgrade_is_told_and_is_no_danger() {
         &old.clone().set("/workers", json!(2)),
         &[(false, "`workers`: a reload does not take this over")],
     );
-    check("listener", &old, &old.clone().set("/listen/0/require_https", json!(false)), &[(true, "`require_https`")]);
+    check(
+        "listener",
+        &old,
+        &old.clone().set("/listen/0/tls/min_version", json!("1.2")),
+        &[(true, "`tls.min_version`"), (false, "`listen`: a reload")],
+    );
 }
 
 #[test]
