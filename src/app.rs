@@ -140,7 +140,7 @@ impl App {
         if !problems.is_empty() {
             return Err(problems.into());
         }
-        let metrics = Arc::new(Metrics::new(bucket_bounds(&raw)));
+        let metrics = Arc::new(Metrics::new(BucketBounds::configured(raw.metrics.buckets.as_deref())));
         reload::note_certificates(&metrics, &plan.tls);
         let mut places = Places::new(given, raw.workers.unwrap_or_else(cores));
         let listeners = listen(&mut places, &plan.config, plan.tls)?;
@@ -387,11 +387,6 @@ fn open_state(
         .map_err(|fault| owner.explain(config, fault))?;
     owner.note();
     Ok((owner, state))
-}
-
-/// The buckets of histograms.
-fn bucket_bounds(raw: &Raw) -> BucketBounds {
-    raw.metrics.buckets.as_deref().map(BucketBounds::new).unwrap_or_default()
 }
 
 /// Tells the process before this one that requests are served here; its connections go to the workers in turn.

@@ -44,7 +44,7 @@
 //! | 1 | [`directory`] | a directory that verifies passwords by LDAP |
 //! | 1 | [`body_stream`] | request and response bodies on their way: size limits, timeouts, trailers |
 //! | 0 | [`refusal`] | the closed set of reasons for a refusal, as in log, metrics and docs: cause, fix and example of each |
-//! | 0 | [`explanation`] | explanation of one decision: each check, what it wanted and saw |
+//! | 1 | [`explanation`] | explanation of one decision: each check, what it wanted and saw |
 //! | 0 | [`policy_change`] | one change that another configuration makes, as it is told |
 //! | 0 | [`metrics`] | Prometheus metrics: counters, gauges, histogram buckets, OpenMetrics with exemplars |
 //! | 0 | [`trace_context`] | W3C `traceparent` and `tracestate` |
@@ -70,6 +70,7 @@
 //! | row | room | contents |
 //! |--:|---|---|
 //! | 12 | `explain` | explanations: the checks of a request without any effect, and what they noted |
+//! | 11 | `own_endpoint` | calls that the gateway answers itself: which endpoint has which target |
 //! | 11 | `shared` | state that all workers share |
 //! | 10 | `direct_response` | responses of routes without a backend |
 //! | 10 | `forward_auth` | another proxy asks before it forwards: nginx `auth_request`, Traefik, Caddy; Envoy `ext_authz` by gRPC |

@@ -8,7 +8,7 @@ use regex::{Regex, RegexBuilder};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::member_graph::{MemberGraph, Places};
+use super::member_graph::{GraphPlaces, MemberGraph};
 use super::place::{self, Place};
 use super::{DEEPEST, JsonFault, LONGEST_POINTER, Spellings, quoted, unescape_token};
 
@@ -93,8 +93,8 @@ impl Filter {
     /// As for [`Filter::apply`].
     pub fn apply_with(&self, body: &[u8], places: Option<(&MemberGraph, &[u32])>) -> Result<Vec<u8>, JsonFault> {
         let Place::Here(_, text) = place::find(body, &[], Spellings::Any)? else { return Err(JsonFault::NotJson) };
-        let places = places.map(|(graph, numbers)| Places::new(graph, numbers));
-        if places.as_ref().is_some_and(Places::is_removed) {
+        let places = places.map(|(graph, numbers)| GraphPlaces::new(graph, numbers));
+        if places.as_ref().is_some_and(GraphPlaces::is_removed) {
             return Ok(b"null".to_vec());
         }
         let mut here = Here { ahead: Vec::new(), passes: self.allow.is_none(), redactions: Vec::new(), places };
@@ -130,14 +130,14 @@ struct Here<'f> {
     /// The mask of all that lies below it.
     redactions: Vec<&'f Redaction>,
     /// Its places in a graph that removes members.
-    places: Option<Places<'f>>,
+    places: Option<GraphPlaces<'f>>,
 }
 
 impl<'f> Here<'f> {
     /// The rules for a member of this name, or for an element of a list; `None` where it is removed.
     fn enter(&self, name: Option<&str>) -> Option<Self> {
         let places = self.places.as_ref().map(|places| places.enter(name));
-        if places.as_ref().is_some_and(Places::is_removed) {
+        if places.as_ref().is_some_and(GraphPlaces::is_removed) {
             return None;
         }
         let places = places.filter(|places| !places.is_empty());

@@ -29,12 +29,12 @@ pub struct GraphPlace {
 
 /// The places of one value.
 #[derive(Debug, Clone)]
-pub(super) struct Places<'g> {
+pub(super) struct GraphPlaces<'g> {
     graph: &'g MemberGraph,
     numbers: Vec<u32>,
 }
 
-impl<'g> Places<'g> {
+impl<'g> GraphPlaces<'g> {
     /// The places of a whole document.
     pub(super) fn new(graph: &'g MemberGraph, numbers: &[u32]) -> Self {
         Self { graph, numbers: numbers.to_vec() }

@@ -17,6 +17,11 @@ impl BucketBounds {
         Self(seconds.into())
     }
 
+    /// The bounds of `metrics.buckets`, or the default ones.
+    pub fn configured(seconds: Option<&[f64]>) -> Self {
+        seconds.map(Self::new).unwrap_or_default()
+    }
+
     /// The bounds.
     pub(super) fn all(&self) -> &[f64] {
         &self.0

@@ -24,7 +24,7 @@ use crate::json_body::member_graph::MemberGraph;
 pub use document::{ApiDocument, DescriptionFault};
 use operation::Operation;
 pub(super) use operation::merged_parameters;
-pub use operation::{DescribedRequest, RequestFault};
+pub use operation::{DescribedRequest, UndescribedRequest};
 use redaction::RedactionCompiler;
 use schemas::{SchemaCollector, Schemas};
 use template::TemplateTree;
@@ -185,10 +185,10 @@ impl ApiDescription {
     ///
     /// # Errors
     /// The first fault; also where no operation has this method and path.
-    pub fn check(&self, method: &Method, path: &str, request: &DescribedRequest<'_>) -> Result<(), RequestFault> {
+    pub fn check(&self, method: &Method, path: &str, request: &DescribedRequest<'_>) -> Result<(), UndescribedRequest> {
         let Some(((operation, values), schemas)) = self.find(method, path).zip(self.schemas.as_ref()) else {
             let rule = "no operation of this method and path is described".to_owned();
-            return Err(RequestFault::Misfit(schemas::Misfit { place: "/".to_owned(), rule }));
+            return Err(UndescribedRequest::Misfit(schemas::Misfit { place: "/".to_owned(), rule }));
         };
         operation.check(request, &values, schemas)
     }

@@ -90,7 +90,8 @@ fn meaning(identifier: &str, fields: &[String]) -> Vec<String> {
         faults.push("it looks like an e-mail address or an account number".to_owned());
     }
     // Also behind a prefix such as `t1-`.
-    let parts = || [identifier, identifier.rsplit(['-', '.', ':', '_']).next().unwrap_or(identifier)].into_iter();
+    let behind = identifier.split_once(['-', '.', ':', '_']).filter(|(prefix, _)| prefix.len() <= 4);
+    let parts = || [identifier, behind.map_or(identifier, |(_, rest)| rest)].into_iter();
     if parts().flat_map(decoded).any(|bytes| is_readable(&bytes)) {
         faults.push("it decodes to readable text".to_owned());
     }
@@ -112,7 +113,7 @@ fn decoded(text: &str) -> Vec<Vec<u8>> {
 
 /// Text that a person reads: all of it printable. Of random bytes that happens to none in a million.
 fn is_readable(bytes: &[u8]) -> bool {
-    bytes.len() >= 6 && bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
+    bytes.len() >= 12 && bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
 }
 
 /// The usual hashes of a text, in the usual spellings.

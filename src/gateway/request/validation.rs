@@ -6,7 +6,7 @@ use super::call::Call;
 use crate::gateway::enforcement;
 use crate::gateway::error::{Detail, Refused};
 use crate::gateway::observe::record::Record;
-use crate::policy::api_description::{DescribedOperation, DescribedRequest, RequestFault};
+use crate::policy::api_description::{DescribedOperation, DescribedRequest, UndescribedRequest};
 use crate::policy::route::{Route, RouteDescription};
 use crate::refusal::Refusal;
 
@@ -49,9 +49,9 @@ fn checked(description: &RouteDescription, call: &Call<'_>) -> Result<(), Refuse
     let (method, uri) = (&call.parts.method, &call.parts.uri);
     let request = DescribedRequest { query: uri.query(), headers, kind: kind.as_deref(), body };
     description.api.check(method, uri.path(), &request).map_err(|fault| match fault {
-        RequestFault::Json => Refusal::Json.into(),
-        RequestFault::Kind(kinds) => Refused::of_types(&kinds),
-        RequestFault::Misfit(misfit) => {
+        UndescribedRequest::Json => Refusal::Json.into(),
+        UndescribedRequest::Kind(kinds) => Refused::of_types(&kinds),
+        UndescribedRequest::Misfit(misfit) => {
             let told = format!("{} {}", misfit.place, misfit.rule);
             Refused::with(Detail::Misfit(told.into()), Refusal::Schema)
         }

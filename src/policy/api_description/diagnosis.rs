@@ -6,12 +6,12 @@ use std::sync::Arc;
 use jsonschema::{Keyword, ValidationError, ValidationOptions, Validator};
 use serde_json::{Map, Value};
 
-use super::schemas::names;
-
 /// Counts the steps of a search.
 pub(super) const COUNT: &str = "x-wicketgate-count";
 /// A combination of schemas, by its key among the whole schemas.
 pub(super) const PART: &str = "x-wicketgate-part";
+/// Schemas below one node: the validator looks for each of them in a value.
+const GROUP: u32 = 64;
 /// The most steps of one search; what is not found until then is told without its place.
 const MOST_STEPS: u32 = 100_000;
 
@@ -22,6 +22,11 @@ thread_local! {
 /// Begins a search.
 pub(super) fn begin() {
     LEFT.set(MOST_STEPS);
+}
+
+/// The group and the name of a key below `properties`.
+pub(super) fn names(key: u32) -> (String, String) {
+    ((key / GROUP).to_string(), key.to_string())
 }
 
 /// A value under its key.

@@ -48,7 +48,7 @@ pub struct DescribedRequest<'r> {
 
 /// Why a request does not fit its description.
 #[derive(Debug, PartialEq, Eq)]
-pub enum RequestFault {
+pub enum UndescribedRequest {
     /// A member or parameter does not fit.
     Misfit(Misfit),
     /// The body is not JSON, or JSON with two readings.
@@ -57,7 +57,7 @@ pub enum RequestFault {
     Kind(Vec<String>),
 }
 
-impl RequestFault {
+impl UndescribedRequest {
     fn at(place: impl Into<String>, rule: &str) -> Self {
         Self::Misfit(Misfit { place: harmless(&place.into()), rule: rule.to_owned() })
     }
@@ -114,35 +114,39 @@ impl Operation {
         request: &DescribedRequest<'_>,
         values: &[(&str, String)],
         schemas: &Schemas,
-    ) -> Result<(), RequestFault> {
+    ) -> Result<(), UndescribedRequest> {
         let query = request.query.map(query_of).unwrap_or_default();
         let texts = RequestTexts { path: values, query: &query, headers: request.headers };
         self.parameters.iter().try_for_each(|parameter| check_parameter(parameter, &texts, schemas))?;
         match &self.body {
             None if request.body.is_empty() => Ok(()),
-            None => Err(RequestFault::at("/", "is a body, and none is described")),
+            None => Err(UndescribedRequest::at("/", "is a body, and none is described")),
             Some(rule) => rule.check(request, schemas),
         }
     }
 }
 
 impl BodyRule {
-    fn check(&self, request: &DescribedRequest<'_>, schemas: &Schemas) -> Result<(), RequestFault> {
+    fn check(&self, request: &DescribedRequest<'_>, schemas: &Schemas) -> Result<(), UndescribedRequest> {
         if request.body.is_empty() {
-            return if self.is_required { Err(RequestFault::at("/", "is a body that is missing")) } else { Ok(()) };
+            return if self.is_required {
+                Err(UndescribedRequest::at("/", "is a body that is missing"))
+            } else {
+                Ok(())
+            };
         }
         let kind = request.kind.unwrap_or_default();
         let Some(media) = self.media.iter().filter(|media| media.fits(kind)).max_by_key(|media| media.kind.len())
         else {
             let kinds = self.media.iter().map(|media| harmless(&media.kind));
-            return Err(RequestFault::Kind(kinds.collect()));
+            return Err(UndescribedRequest::Kind(kinds.collect()));
         };
         if !is_json(kind) {
             return Ok(());
         }
-        let value = json_body::value(request.body).map_err(|_| RequestFault::Json)?;
+        let value = json_body::value(request.body).map_err(|_| UndescribedRequest::Json)?;
         match media.schema {
-            Some(schema) => schemas.check(schema, value).map_err(RequestFault::Misfit),
+            Some(schema) => schemas.check(schema, value).map_err(UndescribedRequest::Misfit),
             None => Ok(()),
         }
     }
@@ -158,7 +162,11 @@ impl MediaRule {
     }
 }
 
-fn check_parameter(parameter: &Parameter, texts: &RequestTexts<'_>, schemas: &Schemas) -> Result<(), RequestFault> {
+fn check_parameter(
+    parameter: &Parameter,
+    texts: &RequestTexts<'_>,
+    schemas: &Schemas,
+) -> Result<(), UndescribedRequest> {
     let place = || {
         let place = match parameter.place {
             ParameterPlace::Path => "path",
@@ -168,9 +176,9 @@ fn check_parameter(parameter: &Parameter, texts: &RequestTexts<'_>, schemas: &Sc
         format!("{place}.{}", parameter.name)
     };
     let readings = match parameter.given(texts) {
-        Given::Nothing if parameter.is_required => return Err(RequestFault::at(place(), "is missing")),
+        Given::Nothing if parameter.is_required => return Err(UndescribedRequest::at(place(), "is missing")),
         Given::Nothing => return Ok(()),
-        Given::Odd => return Err(RequestFault::at(place(), "is repeated, or cannot be read")),
+        Given::Odd => return Err(UndescribedRequest::at(place(), "is repeated, or cannot be read")),
         Given::Readings(readings) => readings,
     };
     let Some(schema) = parameter.schema else { return Ok(()) };
@@ -183,7 +191,7 @@ fn check_parameter(parameter: &Parameter, texts: &RequestTexts<'_>, schemas: &Sc
     }
     let Some(misfit) = first else { return Ok(()) };
     let below = if misfit.place == "/" { "" } else { &misfit.place };
-    Err(RequestFault::at(format!("{}{below}", place()), &misfit.rule))
+    Err(UndescribedRequest::at(format!("{}{below}", place()), &misfit.rule))
 }
 
 /// The parameters of an operation: its own, and those of its path item that it does not have itself.

@@ -7,14 +7,12 @@ use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
 use super::conversion::demand_no_read_only;
-use super::diagnosis;
+use super::diagnosis::{self, names};
 use super::document::{ApiDocument, DescriptionFault, FILES, reference_to};
 use super::walk;
 
 /// The most memory that a pattern may take when it is compiled, in bytes.
 const LARGEST_PATTERN: usize = 1024 * 1024;
-/// Schemas below one node: the validator looks for each of them in a value.
-const GROUP: u32 = 64;
 /// The longest place that a caller is told, in bytes.
 const LONGEST_PLACE: usize = 200;
 
@@ -149,11 +147,6 @@ fn each_schema(root: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>
         }
         root[FILES] = files.into();
     }
-}
-
-/// The group and the name of a key below `properties`.
-pub(super) fn names(key: u32) -> (String, String) {
-    ((key / GROUP).to_string(), key.to_string())
 }
 
 /// An error of a schema, with the value that is wrong.

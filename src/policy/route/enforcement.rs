@@ -67,6 +67,6 @@ mod tests {
             assert!(Enforcement::Always.includes(place) && !Enforcement::Never.includes(place));
         }
         let size = |share: &Enforcement| (0..Percentage::WHOLE).filter(|place| share.includes(*place)).count();
-        assert_eq!(shares.iter().map(size).collect::<Vec<_>>(), [1, 50, 2_000, 5_000, 9_999]);
+        assert_eq!(shares.iter().map(size).collect::<Vec<_>>(), [100, 5_000, 200_000, 500_000, 999_900]);
     }
 }

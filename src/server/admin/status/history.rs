@@ -68,11 +68,11 @@ impl History {
 
     /// The present traffic, with the seconds of before.
     pub(super) fn report(&self, now: &Traffic) -> TrafficReport {
-        let before = self.sums.front().cloned().unwrap_or_default();
+        let before = self.sums.front().unwrap_or(&now.all);
         // The last look was up to a second ago, and what came since is not a whole second.
         let last = self.sums.back().unwrap_or(&now.all);
         let seconds = self.sums.len().saturating_sub(1).max(1) as f64;
-        let rate = |of: fn(&TrafficCounts) -> u64| of(last).saturating_sub(of(&before)) as f64 / seconds;
+        let rate = |of: fn(&TrafficCounts) -> u64| of(last).saturating_sub(of(before)) as f64 / seconds;
         let quantile = |share| last.durations.quantile(Some(&before.durations), share);
         TrafficReport {
             rate: rate(|counts| counts.requests),
