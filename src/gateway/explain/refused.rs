@@ -10,13 +10,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::Request;
 
-use super::Explained;
 use super::outcome::{settle, settle_observed, summary};
+use super::{Explained, copied};
 use crate::explanation::Explanation;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::error::Refused;
 use crate::gateway::observe::record::Record;
+use crate::gateway::request::call::Call;
 use crate::gateway::{Current, Gateway};
 
 /// Where a request came from: the policy, the connection and the framing of its head.
@@ -58,6 +59,19 @@ impl Gateway {
         // The path and the names of fields are a caller's, and stay in no memory.
         explanation.backend_request = Vec::new();
         record.explanation = Some(Arc::new(explanation));
+    }
+
+    /// The same of a call that has found its route.
+    pub(in crate::gateway) fn explain_call(
+        &self,
+        origin: Origin<'_>,
+        call: &Call<'_>,
+        refused: Option<&Refused>,
+        record: &mut Record,
+    ) {
+        let Call { parts, body, .. } = call;
+        let copy = || (copied(&parts.method, &parts.uri, parts.version, &parts.headers), body.bytes().cloned());
+        self.explain_refusal(origin, copy, refused, record);
     }
 
     /// Explains a refusal by what its record knows, where there is no explanation yet.

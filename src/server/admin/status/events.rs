@@ -26,7 +26,7 @@ const QUEUE: usize = 2;
 const BEGIN: &[u8] = b"retry: 1000\n\n";
 
 /// A section of the page: its name, and its HTML.
-pub(super) type Section = (&'static str, String);
+pub(super) type PageSection = (&'static str, String);
 
 /// All viewers.
 #[derive(Debug, Default)]
@@ -72,9 +72,9 @@ impl Viewers {
     }
 
     /// Sends the sections that have changed.
-    pub(super) fn send(&self, sections: Vec<Section>) {
+    pub(super) fn send(&self, sections: Vec<PageSection>) {
         let mut sent = locked(&self.sent);
-        let changed: Vec<&Section> =
+        let changed: Vec<&PageSection> =
             sections.iter().filter(|(name, html)| sent.get(name).is_none_or(|before| before != html)).collect();
         let news = event(&changed);
         for (name, html) in &changed {
@@ -103,7 +103,7 @@ impl Viewers {
 }
 
 /// One event: an object of sections.
-fn event(sections: &[&Section]) -> Bytes {
+fn event(sections: &[&PageSection]) -> Bytes {
     let members = sections.iter().map(|(name, html)| ((*name).to_owned(), Value::String(html.clone())));
     format!("event: sections\ndata: {}\n\n", Value::Object(members.collect::<Map<_, _>>())).into()
 }
@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    fn sections(rate: &str) -> Vec<Section> {
+    fn sections(rate: &str) -> Vec<PageSection> {
         vec![("traffic", rate.to_owned()), ("routes", "<p>same</p>\n".to_owned())]
     }
 

@@ -22,7 +22,7 @@ const PARTS: [Part; 9] = [
 ];
 
 /// The sections that events replace.
-pub(super) fn sections(report: &StatusReport) -> Vec<events::Section> {
+pub(super) fn sections(report: &StatusReport) -> Vec<events::PageSection> {
     let summary = ("summary", summary(report).into_string());
     let parts = PARTS.iter().map(|(name, _, content)| (*name, content(report).into_string()));
     std::iter::once(summary).chain(parts).collect()
