@@ -364,6 +364,9 @@ impl Gateway {
             // What was verified under the old policy might be refused under the new one.
             self.verified.borrow_mut().clear();
             self.telemetry.log.choose(&current.policy.access_log);
+            if let Some(explainer) = self.explainer.get() {
+                explainer.current.replace(Rc::clone(&current));
+            }
         }
         Rc::clone(&current)
     }

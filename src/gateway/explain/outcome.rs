@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::explanation::trace::{CheckTrace, StepDetail, StepSink, pointer_step};
 use crate::explanation::{CheckStep, Decision, Explanation, StepVerdict};
 use crate::gateway::connection::Connection;
+use crate::gateway::endpoints;
 use crate::gateway::error::{Refused, row};
 use crate::gateway::observe::record::Record;
 use crate::policy::Policy;
@@ -75,6 +76,11 @@ pub(super) fn summary(record: &Record, connection: &Connection, refused: &Refuse
         remedy: None,
     };
     settle(&mut explanation, refused.refusal, Some(refused));
+    if record.route_number.is_none()
+        && let Some(step) = explanation.steps.last_mut()
+    {
+        step.key = own_section(&record.route).map(str::to_owned);
+    }
     // What the backend did: the caller is told less.
     if let (Some(fault), Some(step)) = (record.backend_fault.noted(), explanation.steps.last_mut()) {
         step.saw = fault.into();
@@ -141,6 +147,16 @@ pub(super) fn settle_observed(explanation: &mut Explanation, refusal: Refusal) {
     explanation.refusal = Some(refusal.as_str().to_owned());
     explanation.code = Some(row.code.to_owned());
     explanation.remedy = Some(refusal.fix().to_owned());
+}
+
+/// The section of gateway.yaml about an endpoint of the gateway itself.
+fn own_section(endpoint: &str) -> Option<&'static str> {
+    match endpoint {
+        endpoints::login::NAME | endpoints::logout::NAME => Some("/login"),
+        endpoints::token::NAME => Some("/access_token"),
+        endpoints::revoke_introspect::REVOKE | endpoints::revoke_introspect::INTROSPECT => Some("/clients"),
+        _ => None,
+    }
 }
 
 /// Notes the listener of a request.

@@ -240,7 +240,7 @@ fn the_page_is_useful_without_script_and_loads_nothing_from_elsewhere() {
     let explained = Request::new(gateway.admin, "GET", "/refusals/seen-1").header("Accept", "text/html,*/*");
     assert!(answer_to(&gateway, &explained).text().contains("<article>"));
     let explained = gateway.admin("/refusals/seen-1").json();
-    assert_eq!((&explained["refusal"], &explained["status"]), (&json!("api_key_missing"), &json!(401)));
+    assert_eq!((&explained["refusal"], &explained["status"]), (&json!("api_key_missing"), &json!(403)));
     assert_eq!(gateway.admin("/refusals/unknown").status, 404);
     for path in ["/status.css", "/status.js", "/status.svg", "/status.json"] {
         assert_eq!(gateway.admin(path).status, 200, "{path}");
@@ -383,7 +383,7 @@ fn the_page_acts_with_a_token_that_it_keeps_nowhere() {
     reload(TOKEN);
     eventually("the outcome", || browser.text("#outcome").starts_with("Done"));
     gateway.expect_metric("wicketgate_reloads_total", &[("outcome", "ok")], 1.0);
-    eventually("the reload on the page", || browser.text("#reloads").contains("ok"));
+    eventually("the reload on the page", || browser.text("#reloads").contains("applied"));
     let kept = "[localStorage.length, sessionStorage.length, document.cookie, location.href.includes('0f1e')]";
     assert_eq!(browser.evaluate(kept), json!([0, 0, "", false]));
     browser.open(&address(&gateway));

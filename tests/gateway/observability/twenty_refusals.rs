@@ -27,7 +27,7 @@ fn company() -> Company {
     let nobody = IdentityProvider::start(&[]);
     let silent = nobody.jwks_url();
     nobody.die();
-    let issuer = |name: &str, url: &str| json!({"issuer": name, "jwks": {"url": url}, "audiences": ["legacy-api"], "algorithms": ["ES256"]});
+    let issuer = |name: &str, url: &str| json!({"issuer": name, "jwks": url, "audiences": ["legacy-api"], "algorithms": ["ES256"]});
     let backend = Backend::start();
     let config = Config::new(&backend)
         .set("/trusted_issuers", json!([issuer(PARTNER, &provider.jwks_url()), issuer(SILENT, &silent)]))
@@ -120,8 +120,11 @@ fn the_status_page_shows_the_cause_of_each_of_twenty_refusals() {
         assert_eq!(gateway.access_line(&id)["refusal"], word, "{word}");
         let shown = gateway.admin(&format!("/refusals/{id}"));
         assert_eq!(shown.status, 200, "{word}: {}", shown.text());
-        let (text, page) = (shown.text(), gateway.admin("/").text());
-        assert!(page.contains(&id) && page.contains(word), "{word} is not on the page");
+        let text = shown.text();
+        eventually(&format!("{word} on the page"), || {
+            let page = gateway.admin("/").text();
+            page.contains(&id) && page.contains(word)
+        });
         let (_, seen) = documented.iter().find(|(known, _)| known == word).unwrap();
         for quoted in seen.split('`').skip(1).step_by(2) {
             assert!(text.contains(quoted), "{word}: {quoted:?} is not in {text}");

@@ -23,7 +23,7 @@ const REQUESTS: &[&str] = &[
 ];
 
 const CALLERS: &[&str] =
-    &["address_not_allowed", "content_type", "identifier_mismatch", "json", "quota", "rate_limited"];
+    &["address_not_allowed", "content_type", "identifier_mismatch", "json", "quota", "rate_limited", "schema"];
 
 const LIMITS: &[&str] = &["head_too_large", "target_too_long", "body_timeout", "body_too_large"];
 
@@ -78,6 +78,9 @@ fn words_of_callers_that_the_route_does_not_take_as_they_come() {
             .route("key", "limits", json!({"rate": "1/m", "burst": 1, "per": "api_key"}))
             .set("/api_keys/0/quota", json!({"day": 1}))
             .set("/api_keys/0/routes", json!(["profile"]))
+            .add_route(json!({"name": "described", "path": "/described/", "methods": ["GET"], "public": true,
+                "backend": "legacy", "openapi": "api.yaml", "validate": "request"}))
+            .file("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: '1'}\npaths: {/described/a: {get: {responses: {'200': {description: ok}}}}}\n")
     });
     let provoked = Provoked::at(&gateway);
     provoked.sent("address_not_allowed", &gateway.get("/public/x"));
@@ -86,6 +89,7 @@ fn words_of_callers_that_the_route_does_not_take_as_they_come() {
     let me = gateway.post("/me/x").customer(&gateway.customer_token());
     provoked.sent("json", &me.clone().json(r#"{"a":1,"a":2}"#));
     provoked.sent("identifier_mismatch", &me.json(r#"{"customer":{"id":"another"}}"#));
+    provoked.sent("schema", &gateway.get("/described/b"));
     gateway.profile().send().ok();
     provoked.sent("quota", &gateway.profile());
     let by_key = gateway.get("/key/x").api_key(config::FREE_API_KEY);
