@@ -153,7 +153,7 @@ fn check_and_start_find_a_file_that_cannot_be_written() {
         (json!({"fields": ["time", "time"]}), "log.access.fields[1]", "twice"),
         (json!({"fields": []}), "log.access.fields", "`fields` is empty"),
         (json!({"sample": "101%"}), "log.access.sample", "is not a percentage"),
-        (json!({"sample": 10}), "log.access.sample", "write it like \"10%\""),
+        (json!({"sample": 10}), "log.access.sample", "write it with a unit: \"10%\""),
         (json!({"format": "text"}), "log.access.format", "`human`"),
         (json!("file"), "log.access", "`off`"),
     ] {
