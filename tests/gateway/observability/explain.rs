@@ -211,19 +211,21 @@ fn a_refusal_behind_the_checks_or_of_an_endpoint_is_explained_too() {
 #[test]
 fn a_client_with_a_wrong_secret_only_claims_its_name() {
     let (_backend, gateway) = world();
-    let form = "grant_type=client_credentials&client_id=asapp&client_secret=wrong";
-    let request = gateway.post("/auth/access_token").header("Content-Type", "application/x-www-form-urlencoded");
-    send(request.body(form), "claimed");
+    send(gateway.token_request(CLIENT.name, "wrong"), "claimed");
     let (_, explanation) = by_id(&gateway, "claimed");
     assert_eq!(explanation["refusal"], "wrong_client_secret", "{explanation:#}");
     let steps = explanation["steps"].as_array().unwrap();
     let caller = steps.iter().find(|step| step["check"] == "caller").unwrap();
     assert_eq!(
         (caller["verdict"].as_str(), caller["saw"].as_str()),
-        (Some("skipped"), Some("claims to be client asapp, not proved"))
+        (Some("skipped"), Some(&*format!("claims to be client {}, not proved", CLIENT.name)))
     );
     let (_, said, _) = gateway.files.run(&["explain", "claimed"]);
-    assert!(said.contains(" POST from 127.0.0.1, client asapp (not proved)") && said.contains("\ncause: "), "{said}");
+    assert!(
+        said.contains(&format!(" POST from 127.0.0.1, client {} (not proved)", CLIENT.name))
+            && said.contains("\ncause: "),
+        "{said}"
+    );
     assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
 }
 
@@ -282,7 +284,7 @@ fn the_last_row_says_in_words_what_is_wrong() {
 #[test]
 fn what_the_gateway_does_not_check_here_is_said() {
     let (backend, gateway) =
-        world_with(|config| config.set("/backends/legacy/circuit_breaker", json!({"failures": 1, "open": "60s"})));
+        world_with(|config| config.set("/backends/legacy/circuit_breaker", json!({"failures": 1, "pause": "60s"})));
     let (code, explanation) = explained(&gateway, &gateway.login_request(ALICE.name, "wrong"));
     assert_eq!((code, explanation["verdict"].as_str(), step(&explanation, "skipped")), (0, Some("passed"), "endpoint"));
     let url = format!("localhost:{}/auth/customer_authenticate", gateway.address.port());
@@ -305,8 +307,11 @@ fn what_the_gateway_does_not_check_here_is_said() {
 #[test]
 fn an_unreadable_content_type_is_no_absent_one() {
     let (_backend, gateway) = world_with(|config| config.route("key", "content_types", json!(["application/json"])));
-    let request = gateway.post("/key/x").api_key(FREE_API_KEY).header("Content-Type", "").body("x");
-    let (_, explanation) = explained(&gateway, &request);
+    let url = format!("https://localhost:{}/key/x", gateway.address.port());
+    let key = format!("Api-Key: {FREE_API_KEY}");
+    let curl = ["explain", "--json", "--", "curl", &url, "-H", &key, "-H", "Content-Type;", "-d", "x"];
+    let (code, explanation) = run_json(&gateway, &curl);
+    assert_eq!((code, explanation["refusal"].as_str()), (3, Some("malformed_request")), "{explanation:#}");
     assert!(last_seen(&explanation, "refused").starts_with("a field that cannot be read as a type"), "{explanation:#}");
 }
 
@@ -654,7 +659,7 @@ fn what_is_explained_is_what_the_gateway_answers() {
         gateway.get("/public/x").header("Host", "again"),
         gateway.get("/public/x").replace("Host", "not a host"),
         gateway.get("/public/x").header("Expect", "the-unexpected"),
-        gateway.get("/public/x").header("Transfer-Encoding", "gzip"),
+        gateway.get("/public/x").header("Transfer-Encoding", "gzip, chunked"),
         gateway.get(&format!("/public/{}", "x".repeat(20_000))),
     ];
     assert!(requests.len() >= 40);
