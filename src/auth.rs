@@ -179,7 +179,9 @@ impl Authenticator {
         let (mut access, mut is_by_secret) = (None, false);
         if requirements.client {
             let found = self.proved_client(request, authorization, &mut is_by_secret, context);
-            context.steps.note("client", found.is_ok(), || explained::client(requirements, is_by_secret, &found));
+            context
+                .steps
+                .note("client", found.is_ok(), || explained::client(requirements, authorization, is_by_secret, &found));
             match found {
                 Ok(found) => access = Some(found),
                 Err(refusal) => refuse(refusal)?,
@@ -202,7 +204,7 @@ impl Authenticator {
         }
         if requirements.customer {
             let client = proved_client(access.as_ref(), key_client.as_deref());
-            let found = self.customer(&presented, requirements, client, context);
+            let found = self.customer((&presented, headers), requirements, client, context);
             context.steps.note("customer", found.is_ok(), || explained::customer(requirements, &found));
             match found {
                 Ok((customer, claims)) => {

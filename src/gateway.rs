@@ -60,8 +60,8 @@ use endpoints::options::options;
 use error::Refused;
 use exchange::Exchange;
 use explain::budget::ExplanationBudget;
-use explain::copied;
 use explain::refused::Origin;
+use explain::{copied, copied_parts};
 use forward::json_response::ResponseFilter;
 use observe::access_log::{AccessLog, AccessLogWriter};
 use observe::record::trace::Tracer;
@@ -258,8 +258,8 @@ impl Gateway {
         }
         let (policy, source) = (&current.policy, Rc::clone(&record.source));
         let context = RequestContext { policy, generation: current.generation, connection, source };
-        let (target, call) = opened(context, taken, *request, record, |refused, parts, record| {
-            let copy = || (copied(&parts.method, &parts.uri, parts.version, &parts.headers), None);
+        let (target, call) = opened(context, taken, *request, record, |refused, parts, host, record| {
+            let copy = || (copied_parts(parts, host), None);
             self.explain_refusal(origin, copy, Some(refused), record);
         })?;
         let Target::Route(number) = target else {

@@ -43,6 +43,11 @@ impl Pointer {
             Some(tokens) => Ok(Self(tokens.into_iter().map(Step::new).collect())),
         }
     }
+
+    /// How it is written.
+    pub fn written(&self) -> String {
+        self.0.iter().map(|step| format!("/{}", step.name.replace('~', "~0").replace('/', "~1"))).collect()
+    }
 }
 
 /// The value of a document.

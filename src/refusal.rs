@@ -305,5 +305,32 @@ pub enum Refusal {
     Internal,
 }
 
+impl Refusal {
+    /// Returns whether the client of a refused request only claims to be it: its proof is what was refused.
+    pub fn is_of_unproved_client(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownClient
+                | Self::WrongClientSecret
+                | Self::ClientAssertion(_)
+                | Self::ClientCertificate
+                | Self::OtherCertificate
+                | Self::ClientAuthentication
+                | Self::ClientAuthenticationMissing
+                | Self::ClientAuthenticationMalformed
+                | Self::TokenRate
+                | Self::TokenLocked
+                | Self::HashQueue
+                | Self::AuthorizationRequest
+                | Self::LoginForm
+                | Self::LoginUnknownUser
+                | Self::LoginWrongPassword
+                | Self::LoginRate
+                | Self::LoginLocked
+                | Self::LoginBackend
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
+
 use super::context::{AuthContext, PendingLookup};
 use super::credentials::{PresentedCustomer, readable};
+use super::explained;
 use super::introspection::{Inspected, Inspection};
 use super::jwt::TokenKind;
 use super::jwt::confirmation::Binding;
@@ -31,7 +34,7 @@ impl Authenticator {
     /// The customer of a request by its token, its session cookie, or both, and the claims that backends may be told.
     pub(super) fn customer(
         &self,
-        presented: &PresentedCustomer<'_>,
+        (presented, headers): (&PresentedCustomer<'_>, &HeaderMap),
         requirements: &Requirements,
         client: ProvedClient<'_>,
         context: &mut AuthContext<'_>,
@@ -85,12 +88,7 @@ impl Authenticator {
                 Some(found.customer)
             }
             Some(Err(fault)) => {
-                context.steps.refuse("customer_token", || {
-                    StepDetail::new(
-                        "one token behind its scheme, where the route looks for it",
-                        "something else stands there",
-                    )
-                });
+                context.steps.refuse("customer_token", || explained::misplaced_token(requirements, headers));
                 return Err(Refusal::CustomerToken(*fault));
             }
             None => None,

@@ -13,7 +13,7 @@ use super::requirements::{CustomerTokenSource, DpopRequirement, Requirements};
 use super::verdict::Access;
 use crate::customer::Identifier;
 use crate::explanation::trace::{StepDetail, pointer_step, shown, span};
-use crate::refusal::{ApiKeyFault, Refusal};
+use crate::refusal::{ApiKeyFault, Refusal, TokenFault};
 
 /// A key of the route that decides.
 fn key_of(requirements: &Requirements, key: &str) -> String {
@@ -36,7 +36,7 @@ pub(super) fn credentials(
     let length = |value: &HeaderValue| value.as_bytes().len();
     let authorization = headers.get(AUTHORIZATION).map(|value| {
         let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
-        let known = ["Bearer", "DPoP", "Basic"].into_iter().find(|name| scheme.eq_ignore_ascii_case(name.as_bytes()));
+        let known = SCHEMES.into_iter().find(|name| scheme.eq_ignore_ascii_case(name.as_bytes()));
         format!("authorization ({}, {} bytes)", known.unwrap_or("another scheme"), length(value))
     });
     let api_key = headers.get(key_header).map(|value| format!("{key_header} ({} bytes)", length(value)));
@@ -118,7 +118,12 @@ pub(super) fn api_key(
 }
 
 /// The client of a call.
-pub(super) fn client(requirements: &Requirements, is_by_secret: bool, found: &Result<Access, Refusal>) -> StepDetail {
+pub(super) fn client(
+    requirements: &Requirements,
+    authorization: Option<&HeaderValue>,
+    is_by_secret: bool,
+    found: &Result<Access, Refusal>,
+) -> StepDetail {
     let wanted = match &requirements.client_sources {
         Some(_) => "a client, by one of client_from",
         None => "a client, by its access token in authorization: Bearer",
@@ -126,7 +131,13 @@ pub(super) fn client(requirements: &Requirements, is_by_secret: bool, found: &Re
     let saw = match found {
         Ok(access) if is_by_secret => format!("{}, by its secret", shown(&access.client)),
         Ok(access) => format!("{}, by its token", shown(&access.client)),
-        Err(refusal) => refusal.as_str().to_owned(),
+        Err(Refusal::ClientToken(TokenFault::Malformed)) => {
+            authorization.and_then(|value| wrong_scheme(value, Some("Bearer"))).map_or_else(
+                || sentence(Refusal::ClientToken(TokenFault::Malformed)),
+                |why| format!("authorization: {why}"),
+            )
+        }
+        Err(refusal) => sentence(*refusal),
     };
     StepDetail::new(wanted, saw).at(key_of(requirements, "require"))
 }
@@ -162,11 +173,90 @@ pub(super) fn possession(access: &Access, requirements: &Requirements, context: 
     StepDetail::new(wanted, format!("{proof}, {certificate}")).at(key_of(requirements, "dpop"))
 }
 
+/// Schemes that are told by name: another word there can be a credential.
+const SCHEMES: [&str; 9] = ["Bearer", "JWT", "DPoP", "Basic", "Token", "Digest", "Negotiate", "ApiKey", "Api-Key"];
+
+/// What is wrong with the scheme of a field; `None` where it is the right one.
+fn wrong_scheme(value: &HeaderValue, wanted: Option<&str>) -> Option<String> {
+    let wanted = wanted.filter(|wanted| after_scheme(value, Some(wanted)).is_err())?;
+    let (word, rest) = match value.as_bytes().iter().position(|byte| *byte == b' ') {
+        Some(at) => (&value.as_bytes()[..at], true),
+        None => (value.as_bytes(), false),
+    };
+    let known = SCHEMES.into_iter().find(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+    Some(match (known, rest) {
+        (Some(name), true) => format!("scheme {name}, wanted {wanted}"),
+        (Some(name), false) => format!("scheme {name} and nothing behind it, wanted {wanted} and a token"),
+        (None, true) => format!("another scheme, wanted {wanted}"),
+        (None, false) => format!("no scheme, wanted {wanted} before the token"),
+    })
+}
+
+/// A customer's token that cannot be read where it stands.
+pub(super) fn misplaced_token(requirements: &Requirements, headers: &HeaderMap) -> StepDetail {
+    let sources = &requirements.customer_token_sources;
+    let fault = |source: &CustomerTokenSource| match source {
+        CustomerTokenSource::Header(name, scheme) => {
+            Some(format!("{name}: {}", wrong_scheme(headers.get(name)?, scheme.as_deref())?))
+        }
+        CustomerTokenSource::Bearer => {
+            Some(format!("authorization: {}", wrong_scheme(headers.get(AUTHORIZATION)?, Some("Bearer"))?))
+        }
+        _ => None,
+    };
+    let saw = sources.iter().find_map(fault).unwrap_or_else(|| "it is no single word, or there are two".to_owned());
+    let wanted = format!("one token in {}", places(sources));
+    StepDetail::new(wanted, saw).at(key_of(requirements, "customer_token_sources"))
+}
+
+/// A refusal in a sentence.
+fn sentence(refusal: Refusal) -> String {
+    use TokenFault as T;
+    let (kind, fault) = match refusal {
+        Refusal::ClientToken(fault) => ("access token", fault),
+        Refusal::CustomerToken(fault) => ("customer's token", fault),
+        _ => {
+            let cause = refusal.cause();
+            return cause.split_once(". ").map_or(cause, |(first, _)| first).trim_end_matches('.').to_owned();
+        }
+    };
+    let what = match fault {
+        T::Missing => return format!("no {kind}"),
+        T::TooLong => "is longer than the listener takes",
+        T::Malformed => "cannot be read: it is no JWT of three parts with plain JSON, or not behind its scheme",
+        T::HeaderNotAllowed => "has a header parameter that is not taken: crit, b64, zip or enc",
+        T::Algorithm => "has another alg than the key",
+        T::Type => "is another kind of token",
+        T::Issuer => "is of an issuer that is not taken here",
+        T::UnknownKey => "names a key that the issuer does not have",
+        T::Signature => "has a signature that is not the key's",
+        T::Expired => "has expired",
+        T::NotYetValid => "is not valid yet",
+        T::Audience => "is for another audience",
+        T::Subject => "names no usable subject",
+        T::UnknownClient => "is of a client that is not configured",
+        T::Revoked => "was revoked, or its login has ended",
+        T::Lifetime => "lives longer than it may",
+        T::Claim => "lacks a claim that is wanted, or has another value",
+        T::NoKeys => "cannot be verified: the issuer's keys are not there",
+        T::Used => "was used before",
+        T::Binding => "is bound to a key or certificate that the caller has not shown",
+        T::Account => "is of an account that is gone, or has another password",
+        T::Actor => "is for another client to act with",
+        T::Inactive => "is not good, by its issuer's answer",
+        T::Introspection => "cannot be judged: its issuer cannot be asked",
+    };
+    format!("the {kind} {what}")
+}
+
 /// The customer of a call. The identifier is opaque.
 pub(super) fn customer<T>(requirements: &Requirements, found: &Result<(Identifier, T), Refusal>) -> StepDetail {
     let saw = match found {
         Ok((customer, _)) => customer.as_str().to_owned(),
-        Err(refusal) => refusal.as_str().to_owned(),
+        Err(Refusal::CustomerToken(TokenFault::Missing)) => {
+            format!("no token in {}", places(&requirements.customer_token_sources))
+        }
+        Err(refusal) => sentence(*refusal),
     };
     StepDetail::new("a customer, by a token or a session", saw).at(key_of(requirements, "require"))
 }

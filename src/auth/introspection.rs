@@ -307,7 +307,7 @@ impl Authenticator {
                 (issuer.number, &issuer.verifier, claims)
             }
             (None, _) => {
-                steps.refuse("iss", || explained::unknown_issuer(issuer));
+                steps.refuse("iss", || explained::unknown_issuer(issuer, self.own.as_ref(), &self.trusted));
                 return Err(TokenFault::Issuer);
             }
         };

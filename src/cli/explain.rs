@@ -3,6 +3,7 @@
 mod curl;
 mod offline;
 mod page;
+mod pasted_command;
 mod shell_words;
 
 use std::io::Write as _;
@@ -10,7 +11,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -23,7 +24,7 @@ use crate::explanation::{CheckStep, Decision, Explanation, StepVerdict};
 use crate::gateway::explain::question::ExplainQuestion;
 use crate::secret::has_secret_shape;
 use curl::CurlRequest;
-use shell_words::shell_words;
+use pasted_command::{is_curl, pasted_words};
 
 pub(super) const EXAMPLE: &str = "Examples:\n  wicketgate explain 5f1c9e0a77d2b348-1a    by the X-Request-Id of a refusal\n  \
     wicketgate explain -- curl https://api.example.com/account/x -H 'Authorization: Bearer ...'\n  \
@@ -79,16 +80,21 @@ pub(super) struct Explain {
 /// The refusal is not known, or the request cannot be read.
 pub(super) fn explain(what: &Explain) -> anyhow::Result<ExitCode> {
     let file = &what.file.config;
+    let mut refusal = Value::Null;
     let mut explanation = match what.question()? {
         Some(question) if what.offline => offline::explain(file, &question)?,
         Some(question) => asked(file, &question)?,
-        None => found(file, what.request.as_deref().unwrap_or_default())?,
+        None => {
+            let answer = answer_about(file, what.request.as_deref().unwrap_or_default().trim())?;
+            refusal = answer["refusal"].clone();
+            found(&answer)?
+        }
     };
     fill_lines(&mut explanation, file);
     if what.json {
         say(&serde_json::to_string_pretty(&explanation)?)?;
     } else {
-        say(&page::page(&explanation, file))?;
+        say(&page::page(&explanation, &refusal, file))?;
         if what.offline {
             say("offline: sessions, revocations, rate limits, quotas and keys that are fetched are not known here")?;
         }
@@ -103,22 +109,15 @@ impl Explain {
     /// The request that is asked about; `None` for a request id.
     fn question(&self) -> anyhow::Result<Option<ExplainQuestion>> {
         let request = self.request.as_deref().map(str::trim);
-        let curl = match request {
-            Some(text)
-                if text == "curl"
-                    || text.starts_with("curl ")
-                    || text.starts_with("curl\t")
-                    || text.starts_with("curl\\") =>
-            {
-                Some(shell_words(text).context("a quote of the curl command does not end")?)
-            }
-            _ if !self.command.is_empty() => Some(self.command.clone()),
-            _ => None,
+        let curl = match request.map(pasted_words).transpose()?.flatten() {
+            Some(words) => Some(words),
+            None if !self.command.is_empty() => Some(self.command.clone()),
+            None => None,
         };
         let mut question = match (curl, &self.url) {
             (Some(words), _) => {
-                if words.first().map(String::as_str) != Some("curl") {
-                    bail!("the command behind -- has to begin with curl");
+                if !words.first().is_some_and(|word| is_curl(word)) {
+                    bail!("this is no curl command: what stands behind -- has to begin with curl");
                 }
                 let request = CurlRequest::read(&words[1..])?;
                 for note in &request.notes {
@@ -137,7 +136,7 @@ impl Explain {
     }
 
     fn by_flags(&self, url: &str) -> anyhow::Result<ExplainQuestion> {
-        let mut words: Vec<String> = vec!["--url".to_owned(), url.to_owned()];
+        let mut words: Vec<String> = ["--path-as-is", "--url", url].map(str::to_owned).into();
         let mut add = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
         for header in &self.header {
             add("--header", header);
@@ -161,8 +160,8 @@ impl Explain {
     }
 }
 
-/// The refusal of this request id, from the running gateway.
-fn found(file: &Path, id: &str) -> anyhow::Result<Explanation> {
+/// What the running gateway knows of the refusal with this request id.
+fn answer_about(file: &Path, id: &str) -> anyhow::Result<Value> {
     if has_secret_shape(id) {
         bail!(
             "this looks like a secret, and is no request id: see X-Request-Id of the response, or `request_id` of the access log"
@@ -170,7 +169,11 @@ fn found(file: &Path, id: &str) -> anyhow::Result<Explanation> {
     }
     let target = format!("/refusals/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
     let expected = ExpectedAnswer { at: "/refusal", what: "which refusal that is" };
-    let answer = ask(file, Method::GET, &target, None, expected)?;
+    ask(file, Method::GET, &target, None, expected)
+}
+
+/// The explanation in that answer.
+fn found(answer: &Value) -> anyhow::Result<Explanation> {
     if !answer["explanation"].is_null() {
         return Ok(serde_json::from_value(answer["explanation"].clone())?);
     }

@@ -16,7 +16,7 @@ use crate::auth::attribution::Attribution;
 use crate::auth::dpop::Proof;
 use crate::auth::token_cache::VerifiedTokens;
 use crate::auth::{AuthContext, Caller, DpopRequirement, LookupResult, PendingLookup};
-use crate::explanation::trace::{StepDetail, StepSink, shown};
+use crate::explanation::trace::{StepDetail, StepSink, pointer_step, shown};
 use crate::policy::route::Route;
 use crate::refusal::{DpopFault, Refusal};
 
@@ -58,7 +58,8 @@ impl Gateway {
             let is_admitted = networks.admit(call.source.address);
             record.steps().note("route_address", is_admitted, || {
                 let saw = call.source.address.to_string();
-                StepDetail::new("an address that the route takes", saw).at(format!("/routes/{}/allow", route.name))
+                StepDetail::new("an address that the route takes", saw)
+                    .at(format!("/routes/{}/allow", pointer_step(&route.name)))
             });
             if !is_admitted {
                 return Err(Refusal::AddressNotAllowed.into());
@@ -103,16 +104,20 @@ impl Gateway {
         record.steps().note("body_size", within.is_ok(), || {
             let saw =
                 call.head.body_length().map_or_else(|| "no announced length".to_owned(), |length| length.to_string());
-            StepDetail::new(format!("at most {limit} bytes"), saw).at(format!("/routes/{}/limits/body", route.name))
+            StepDetail::new(format!("at most {limit} bytes"), saw)
+                .at(format!("/routes/{}/limits/body", pointer_step(&route.name)))
         });
         within?;
         let typed = call.has_type_for(route);
         if !route.content_types.is_empty() {
             record.steps().note("content_type", typed.is_ok(), || {
-                let kind =
-                    call.content_type().ok().flatten().map_or_else(|| "none".to_owned(), |found| shown(&found.kind));
+                let kind = match call.content_type() {
+                    Ok(Some(found)) => shown(&found.kind),
+                    Ok(None) => "none".to_owned(),
+                    Err(_) => "a field that cannot be read as a type, or two".to_owned(),
+                };
                 let wanted = format!("a body of {}, or none", route.content_types.join(" or "));
-                StepDetail::new(wanted, kind).at(format!("/routes/{}/content_types", route.name))
+                StepDetail::new(wanted, kind).at(format!("/routes/{}/content_types", pointer_step(&route.name)))
             });
         }
         typed?;

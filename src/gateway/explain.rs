@@ -12,12 +12,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header, request};
 
 use super::connection::Connection;
 use super::connection::taken_head::TakenHead;
 use super::error::Refused;
 use super::exchange::Exchange;
+use super::host::Host;
 use super::observe::access_log::AccessLog;
 use super::observe::recent_refusals::RecentRefusals;
 use super::observe::record::{Record, Telemetry};
@@ -118,7 +119,7 @@ impl Gateway {
         }
         let (policy, source) = (&current.policy, Rc::clone(&record.source));
         let context = RequestContext { policy, generation: current.generation, connection, source };
-        let (target, mut call) = opened(context, taken, request, record, |_, _, _| ())?;
+        let (target, mut call) = opened(context, taken, request, record, |_, _, _, _| ())?;
         let Target::Route(number) = target else {
             record.route = match target {
                 Target::Preflight(asked) => name_of(policy, asked),
@@ -167,6 +168,7 @@ impl Gateway {
             let name = &route.backend.name;
             StepDetail::new("a backend", format!("{name}; it is not called")).at(format!("/backends/{name}"))
         });
+        outcome::note_standing(&route.backend, exchange.record.steps());
         let identifier = named.as_ref().map(|name| outcome::shown_identifier(route, name));
         let request = MaskedRequest { route, named: named.as_deref() }.lines(&call);
         Ok(PassedRequest { identifier, request })
@@ -180,5 +182,23 @@ pub(super) fn copied(method: &Method, uri: &Uri, version: Version, headers: &Hea
     copy.uri_mut().clone_from(uri);
     *copy.version_mut() = version;
     copy.headers_mut().clone_from(headers);
+    copy
+}
+
+/// The same of a head that has been read: its target lost the host with that, which HTTP/2 has only there.
+pub(super) fn copied_parts(parts: &request::Parts, host: Option<&Host>) -> Request<()> {
+    let mut copy = copied(&parts.method, &parts.uri, parts.version, &parts.headers);
+    let is_named = parts.uri.authority().is_some()
+        || (parts.version == Version::HTTP_2 && parts.headers.contains_key(header::HOST));
+    let host = host.filter(|_| !is_named);
+    if let (Some(host), Some(target)) = (host, parts.uri.path_and_query())
+        && let Ok(whole) = Uri::builder()
+            .scheme(if host.secure { "https" } else { "http" })
+            .authority(host.authority.as_bytes())
+            .path_and_query(target.clone())
+            .build()
+    {
+        *copy.uri_mut() = whole;
+    }
     copy
 }

@@ -12,7 +12,7 @@ use super::request::call::{Call, Upload};
 use super::{body_headers, enforcement};
 use crate::auth::Caller;
 use crate::customer::Identifier;
-use crate::explanation::trace::StepDetail;
+use crate::explanation::trace::{StepDetail, pointer_step};
 use crate::json_body::{self, Pointer};
 use crate::policy::path_placement::{PathFault, PathPlacement};
 use crate::policy::route::{Placement, Route};
@@ -139,8 +139,16 @@ impl<'a> Named<'a> {
     fn admits<'c>(&self, mut claimed: impl Iterator<Item = &'c [u8]>, record: &mut Record) -> Result<(), Refusal> {
         let is_own = claimed.all(|claimed| self.may_be_called(claimed));
         record.steps().note("named_customer", is_own, || {
-            let saw = if is_own { "it does" } else { "it names another" };
-            let key = format!("/routes/{}/identifier", self.route.name);
+            let place = match &self.route.placement {
+                Some(Placement::Header(name)) => format!("header {name}"),
+                Some(Placement::Body(pointer)) => format!("body, at {}", pointer.written()),
+                Some(Placement::Form(name)) => format!("form parameter {}", name.as_str()),
+                Some(Placement::Query(parameter)) => format!("query parameter {}", parameter.name.as_str()),
+                Some(Placement::Path(_)) => "path".to_owned(),
+                None => "request".to_owned(),
+            };
+            let saw = if is_own { "it does".to_owned() } else { format!("another is named in the {place}") };
+            let key = format!("/routes/{}/identifier", pointer_step(&self.route.name));
             StepDetail::new("a request that names no customer but its own", saw).at(key)
         });
         if is_own {

@@ -31,10 +31,16 @@ impl Keys {
             Self::Fixed(keys) => keys.verify_signature(jws, now, steps),
             Self::Published(published) => {
                 steps.note("keys", published.has_keys(now), || {
-                    let JwksStatus { issuer, keys, age, .. } = published.standing(now);
+                    let JwksStatus { issuer, keys, age, last_outcome, .. } = published.standing(now);
                     let saw = match age {
                         Some(age) => format!("{keys} keys, fetched {} ago", span(age)),
-                        None => "none: they have not been fetched, or too long ago".to_owned(),
+                        None => {
+                            let last = match last_outcome {
+                                None => "no fetch has ended yet".to_owned(),
+                                Some(outcome) => format!("the last fetch: {outcome}"),
+                            };
+                            format!("none: they have not been fetched, or too long ago; {last}")
+                        }
                     };
                     StepDetail::new(format!("the keys of {}", shown(&issuer)), saw)
                 });

@@ -20,7 +20,7 @@ const IGNORED_WITH_VALUE: &str = "--cacert --capath --cert-type --ciphers --conn
 
 /// Options without a value that say nothing about it.
 const IGNORED: &str = "--fail --fail-with-body --globoff --http1.0 --http1.1 --http2 --http2-prior-knowledge --http3 --include \
-    --insecure --ipv4 --ipv6 --location --no-buffer --no-keepalive --no-progress-meter --path-as-is \
+    --insecure --ipv4 --ipv6 --location --no-buffer --no-keepalive --no-progress-meter \
     --progress-bar --remote-header-name --remote-name --show-error --silent --ssl-no-revoke --tcp-nodelay \
     --tlsv1 --tlsv1.0 --tlsv1.1 --tlsv1.2 --tlsv1.3 --verbose --no-alpn --basic --raw --parallel \
     --retry-all-errors --tr-encoding";
@@ -43,6 +43,7 @@ pub(super) struct CurlRequest {
     is_get: bool,
     is_head: bool,
     is_compressed: bool,
+    keeps_dots: bool,
     /// Notes for the operator.
     pub(super) notes: Vec<&'static str>,
 }
@@ -137,6 +138,7 @@ impl CurlRequest {
             "--get" => self.is_get = true,
             "--head" => self.is_head = true,
             "--compressed" => self.is_compressed = true,
+            "--path-as-is" => self.keeps_dots = true,
             name if is_one_of(IGNORED, name) => {}
             name => bail!(unknown(name)),
         }
@@ -189,6 +191,9 @@ impl CurlRequest {
         if let Some((before, _fragment)) = url.split_once('#') {
             url = before.to_owned();
         }
+        if !self.keeps_dots {
+            url = without_dots(&url);
+        }
         if self.is_get
             && let Some(data) = self.data.take()
         {
@@ -218,6 +223,30 @@ impl CurlRequest {
         let headers = self.headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         Ok(ExplainQuestion { method, url, headers, body: self.data, client_address: None, listener: None })
     }
+}
+
+/// The URL as curl sends it: without `/./` and `/../` in its path (RFC 3986 section 5.2.4).
+fn without_dots(url: &str) -> String {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let Some(slash) = url[begin..].find('/').map(|at| begin + at) else { return url.to_owned() };
+    let end = url[slash..].find('?').map_or(url.len(), |at| slash + at);
+    if url[begin..slash].contains('?') {
+        return url.to_owned();
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    let mut is_folder = false;
+    for segment in url[slash + 1..end].split('/') {
+        is_folder = matches!(segment, "." | "..");
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            segment => kept.push(segment),
+        }
+    }
+    if is_folder {
+        kept.push("");
+    }
+    format!("{}/{}{}", &url[..slash], kept.join("/"), &url[end..])
 }
 
 fn is_one_of(options: &str, name: &str) -> bool {
@@ -301,6 +330,18 @@ mod tests {
         let get = read_line("curl a.test/x -d a=1 -G --data-urlencode 'b=c d'").unwrap();
         assert_eq!((get.method.as_str(), get.url.as_str(), get.body), ("GET", "http://a.test/x?a=1&b=c%20d", None));
         assert_eq!(read_line("curl -I https://a.test").unwrap().method, "HEAD");
+        for (path, sent) in [
+            ("/a/../b", "/b"),
+            ("/a/./b?x=/../y", "/a/b?x=/../y"),
+            ("/../../b/..", "/"),
+            ("/a/b/.", "/a/b/"),
+            ("/a//b/", "/a//b/"),
+            ("", ""),
+        ] {
+            let url = |options: &str| read_line(&format!("curl {options} 'https://a.test{path}'")).unwrap().url;
+            assert_eq!(url(""), format!("https://a.test{sent}"));
+            assert_eq!(url("--path-as-is"), format!("https://a.test{path}"));
+        }
         let json = read_line("curl --json '{}' https://a.test").unwrap();
         assert_eq!(
             (json.method.as_str(), header(&json, "content-type").as_deref()),

@@ -11,6 +11,11 @@ fn without_ansi_quotes(line: &str) -> Option<String> {
     let (mut out, mut letters) = (String::new(), line.chars().peekable());
     let mut quote = None;
     while let Some(letter) = letters.next() {
+        if quote.is_none() && ends_command(&out, letter, letters.peek().copied()) {
+            let is_descriptor = letter == '>' && out.ends_with(" 1") | out.ends_with(" 2");
+            out.truncate(out.len() - usize::from(is_descriptor));
+            break;
+        }
         match (letter, quote) {
             ('$', None) if letters.peek() == Some(&'\'') => {
                 letters.next();
@@ -37,6 +42,19 @@ fn without_ansi_quotes(line: &str) -> Option<String> {
         out.push(letter);
     }
     Some(out)
+}
+
+/// Returns whether an operator of the shell begins here, and ends the command. In the middle of a word `&` and `;` are
+/// taken for a part of an address that was not quoted.
+fn ends_command(before: &str, letter: char, next: Option<char>) -> bool {
+    let is_apart = before.ends_with(char::is_whitespace) || next.is_none_or(char::is_whitespace);
+    match letter {
+        '|' => true,
+        '&' => is_apart || next == Some('&'),
+        ';' => is_apart,
+        '>' | '<' => is_apart || before.ends_with(" 1") || before.ends_with(" 2"),
+        _ => false,
+    }
 }
 
 /// The text up to the end of `$'...'`, with its escapes decoded.

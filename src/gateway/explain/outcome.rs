@@ -1,8 +1,10 @@
 //! The explanation of a whole request from its steps and its refusal.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::explanation::trace::{CheckTrace, StepDetail, StepSink, pointer_step};
+use crate::backend::Backend;
+use crate::explanation::trace::{CheckTrace, StepDetail, StepSink, pointer_step, span};
 use crate::explanation::{CheckStep, Decision, Explanation, StepVerdict};
 use crate::gateway::connection::Connection;
 use crate::gateway::endpoints;
@@ -58,7 +60,13 @@ pub(super) fn summary(record: &Record, connection: &Connection, refused: &Refuse
         });
     }
     let known = &record.known;
-    let who = [("client", known.client.as_deref()), ("API key", known.api_key.as_deref())];
+    let claims_only = refused.refusal.is_of_unproved_client();
+    let client = known.client.as_deref();
+    if let Some(client) = client.filter(|_| claims_only) {
+        steps
+            .skip("caller", || StepDetail::new("a proved caller", format!("claims to be client {client}, not proved")));
+    }
+    let who = [("client", client.filter(|_| !claims_only)), ("API key", known.api_key.as_deref())];
     let mut who: Vec<String> = who.into_iter().filter_map(|(kind, id)| Some(format!("{kind} {}", id?))).collect();
     who.extend(known.customer.as_ref().map(|customer| format!("customer {}", customer.as_str())));
     if !who.is_empty() {
@@ -166,6 +174,23 @@ pub(super) fn note_listener(connection: &Connection, steps: StepSink<'_>) {
         let scheme = if connection.source().secure { "https" } else { "http" };
         StepDetail::new("a listener", format!("listen[{number}], {scheme}")).at(format!("/listen/{number}"))
     });
+}
+
+/// Notes what now keeps calls from a backend: an open circuit, or no server that is up.
+pub(super) fn note_standing(backend: &Backend, steps: StepSink<'_>) {
+    if !steps.is_on() {
+        return;
+    }
+    let standing = backend.standing(Instant::now());
+    let saw = match (standing.circuit_open, standing.servers.iter().any(|server| server.up)) {
+        (Some(left), _) => {
+            format!("its circuit is open, for {} more: calls get backend_unavailable", span(left.as_secs()))
+        }
+        (None, false) => "none of its servers is up: calls get backend_unavailable".to_owned(),
+        (None, true) => return,
+    };
+    let key = format!("/backends/{}", pointer_step(&backend.name));
+    steps.skip("backend.standing", || StepDetail::new("a server that takes calls now", saw).at(key));
 }
 
 /// The identifier, or only that there is the company's own key of the customer.

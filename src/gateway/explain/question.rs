@@ -48,6 +48,12 @@ impl ExplainQuestion {
     pub async fn explain(&self, shared: Arc<Shared>, listeners: &[ListenerView]) -> Result<Explanation, String> {
         let (head, secure, host, port) = self.head()?;
         let listener = self.listener_among(listeners, secure, &host, port)?;
+        if listener.secure && !secure {
+            return Err(format!(
+                "the URL is plain http, and {} takes TLS only: the call would fail; write https:// (a URL without a scheme is http to curl)",
+                listener.address
+            ));
+        }
         let address = self.client_address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_canonical();
         let limits = (listener.limits)();
         // Nothing of it comes in pieces, so that no message boundaries are tracked: as with many requests at once.
@@ -125,7 +131,11 @@ impl ExplainQuestion {
                 .ok_or_else(|| format!("there is no listen[{number}]: there are {}", listeners.len()));
         }
         let serves = |listener: &&ListenerView| listener.settings.now().serves(host);
-        let of_port = listeners.iter().find(|listener| listener.address.port() == port && listener.secure == secure);
+        let has_port = |listener: &&ListenerView| listener.address.port() == port;
+        let of_port = listeners
+            .iter()
+            .find(|listener| has_port(listener) && listener.secure == secure)
+            .or_else(|| listeners.iter().find(|listener| has_port(listener) && listener.secure));
         let of_host = || listeners.iter().filter(|listener| listener.secure == secure).find(serves);
         // A load balancer in front may have its own port and TLS.
         let any = || listeners.iter().find(serves);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::Request;
 
 use super::outcome::{settle, settle_observed, summary};
-use super::{Explained, copied};
+use super::{Explained, copied_parts};
 use crate::explanation::Explanation;
 use crate::gateway::connection::Connection;
 use crate::gateway::connection::taken_head::TakenHead;
@@ -69,8 +69,8 @@ impl Gateway {
         refused: Option<&Refused>,
         record: &mut Record,
     ) {
-        let Call { parts, body, .. } = call;
-        let copy = || (copied(&parts.method, &parts.uri, parts.version, &parts.headers), body.bytes().cloned());
+        let Call { head, parts, body, .. } = call;
+        let copy = || (copied_parts(parts, Some(&head.host)), body.bytes().cloned());
         self.explain_refusal(origin, copy, refused, record);
     }
 

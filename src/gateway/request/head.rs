@@ -66,14 +66,14 @@ impl Head {
         if !connection.settings().serves(&host.name) {
             return Err(Refusal::HostNotServed);
         }
+        // No value begins or ends with a blank either (RFC 9113 section 8.2.1).
+        if is_http2 && (!has_scheme || !parts.headers.keys().all(is_token) || parts.headers.values().any(is_padded)) {
+            return Err(Refusal::MalformedRequest);
+        }
         let is_about_us = parts.method == Method::OPTIONS && parts.uri.path() == "*";
         let non_canonical =
             if is_about_us { NonCanonical::default() } else { target(&mut parts.uri, connection.limits.target)? };
         if is_http2 {
-            // No value begins or ends with a blank either (RFC 9113 section 8.2.1).
-            if !has_scheme || !parts.headers.keys().all(is_token) || parts.headers.values().any(is_padded) {
-                return Err(Refusal::MalformedRequest);
-            }
             join_cookies(&mut parts.headers);
         }
         Ok(Self { host, body, non_canonical })

@@ -17,6 +17,7 @@ use crate::gateway::connection::client_address::ClientAddress;
 use crate::gateway::connection::taken_head::TakenHead;
 use crate::gateway::cors;
 use crate::gateway::error::Refused;
+use crate::gateway::host::Host;
 use crate::gateway::observe::record::Record;
 use crate::gateway::websocket_protocol::WEBSOCKET;
 use crate::policy::choice::NoChoice;
@@ -42,13 +43,14 @@ pub(crate) fn opened<'a>(
     taken: &TakenHead,
     request: Request<ArrivingBody>,
     record: &mut Record,
-    refused: impl FnOnce(&Refused, &request::Parts, &mut Record),
+    refused: impl FnOnce(&Refused, &request::Parts, Option<&Host>, &mut Record),
 ) -> Result<(Target, Box<Call<'a>>), Refused> {
     let (mut parts, body) = request.into_parts();
-    let aimed = aimed(&context, taken, &mut parts, &body, record.steps());
+    let mut host = None;
+    let aimed = aimed(&context, taken, &mut parts, &body, (record.steps(), &mut host));
     let (target, head) = aimed.inspect_err(|reason| {
         record.lost(parts.uri.path());
-        refused(reason, &parts, record);
+        refused(reason, &parts, host.as_deref(), record);
     })?;
     let RequestContext { policy, generation, connection, source } = context;
     let call = Call {
@@ -65,12 +67,13 @@ pub(crate) fn opened<'a>(
     Ok((target, Box::new(call)))
 }
 
+/// The target and the head. The host of a request without a target is left in `lost`.
 fn aimed(
     context: &RequestContext<'_>,
     taken: &TakenHead,
     parts: &mut request::Parts,
     body: &ArrivingBody,
-    steps: StepSink<'_>,
+    (steps, lost): (StepSink<'_>, &mut Option<Rc<Host>>),
 ) -> Result<(Target, Head), Refused> {
     let RequestContext { policy, connection, source, .. } = context;
     if parts.method == Method::CONNECT && parts.version == Version::HTTP_2 {
@@ -79,12 +82,18 @@ fn aimed(
     let head = Head::read(taken, parts, !body.is_end_stream(), connection, source);
     steps.note("request", head.is_ok(), || explained_route::head(&head, parts, connection));
     let head = head?;
-    let target = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
-        Some(decision) => decision,
-        None if connection.settings().only_decides => return Err(Refusal::NoRoute.into()),
-        None => found(policy, connection, &head, parts, steps)?,
+    let sought = match policy.forward_auth.as_ref().and_then(|endpoint| endpoint.target(parts.uri.path())) {
+        Some(decision) => Ok(decision),
+        None if connection.settings().only_decides => Err(Refusal::NoRoute.into()),
+        None => found(policy, connection, &head, parts, steps),
     };
-    Ok((target, head))
+    match sought {
+        Ok(target) => Ok((target, head)),
+        Err(refused) => {
+            *lost = Some(head.host);
+            Err(refused)
+        }
+    }
 }
 
 /// Turns an extended CONNECT for a WebSocket into the GET by which routes are found (RFC 8441 section 5).

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
 
 use crate::harness::config::{FREE_API_KEY, NARROW_API_KEY, OTHER_API_KEY};
 use crate::harness::*;
@@ -31,7 +32,32 @@ fn explained(gateway: &Gateway, request: &Request) -> (i32, Value) {
 fn run_json(gateway: &Gateway, words: &[&str]) -> (i32, Value) {
     let (code, said, complained) = gateway.files.run(words);
     let json = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {words:?}\n{said}{complained}"));
+    assert_keys_exist(gateway, &json);
     (code, json)
+}
+
+/// Asserts that each place of gateway.yaml which an explanation names is one of the schema.
+#[track_caller]
+fn assert_keys_exist(gateway: &Gateway, explanation: &Value) {
+    static SCHEMA: OnceLock<Value> = OnceLock::new();
+    let schema = SCHEMA.get_or_init(|| serde_json::from_str(&gateway.files.succeeds(&["schema"])).unwrap());
+    for step in explanation["steps"].as_array().into_iter().flatten() {
+        let Some(key) = step["key"].as_str() else { continue };
+        let tokens: Vec<&str> = key.strip_prefix('/').unwrap_or_else(|| panic!("{step:#}")).split('/').collect();
+        assert!(is_in_schema(schema, schema, &tokens), "there is no key {key}: {step:#}");
+    }
+}
+
+/// Whether a schema has this place; an entry of a list goes by its number or name.
+fn is_in_schema(whole: &Value, at: &Value, tokens: &[&str]) -> bool {
+    if let Some(name) = at["$ref"].as_str() {
+        return is_in_schema(whole, &whole["$defs"][name.trim_start_matches("#/$defs/")], tokens);
+    }
+    let Some((first, rest)) = tokens.split_first() else { return true };
+    let choices = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|kind| at[kind].as_array()).flatten();
+    let inner = [&at["properties"][*first], &at["items"], &at["additionalProperties"]];
+    choices.into_iter().any(|choice| is_in_schema(whole, choice, tokens))
+        || inner.into_iter().filter(|schema| schema.is_object()).any(|schema| is_in_schema(whole, schema, rest))
 }
 
 /// The explanation in memory of a request that was sent with this id.
@@ -52,7 +78,12 @@ fn socket(gateway: &Gateway, method: &str, path: &str, body: &str) -> Value {
     .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    let told = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1);
+    let told: Value = told.unwrap_or_else(|error| panic!("{error}: {answer}"));
+    for explanation in [&told, &told["explanation"]] {
+        assert_keys_exist(gateway, explanation);
+    }
+    told
 }
 
 /// The explanation of a request, as [`explained`] has it without lines.
@@ -69,6 +100,31 @@ fn step<'e>(explanation: &'e Value, verdict: &str) -> &'e str {
     let steps = explanation["steps"].as_array().unwrap();
     let found = steps.iter().find(|step| step["verdict"] == verdict);
     found.and_then(|step| step["check"].as_str()).unwrap_or_default()
+}
+
+/// What the last step with this verdict saw.
+fn last_seen(explanation: &Value, verdict: &str) -> String {
+    let steps = explanation["steps"].as_array().unwrap();
+    let found = steps.iter().rev().find(|step| step["verdict"] == verdict);
+    found.and_then(|step| step["saw"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// Sends a request with this id over HTTP/2, where `:authority` names the host; its status.
+#[track_caller]
+fn send_by_http2(request: &Request, id: &str) -> u16 {
+    let url = format!("https://localhost:{}{}", request.address.port(), request.target);
+    let mut sent = http::Request::builder().method(&*request.method).uri(url).version(http::Version::HTTP_2);
+    for (name, value) in &request.lines {
+        if !["host", "connection", "x-request-id", "content-length"].contains(&&*name.to_ascii_lowercase()) {
+            sent = sent.header(name.to_ascii_lowercase(), value);
+        }
+    }
+    let body = request.body.clone().unwrap_or_default();
+    if !body.is_empty() {
+        sent = sent.header("content-length", body.len());
+    }
+    let sent = sent.header("x-request-id", id).body(()).unwrap();
+    h2_client::send(request.address, sent, &body, None).unwrap().status().as_u16()
 }
 
 /// Sends a request with this id.
@@ -115,6 +171,17 @@ fn a_refusal_is_explained_by_its_request_id_with_the_step_that_refused() {
     ];
     for (number, (request, word, check)) in table.into_iter().enumerate() {
         let id = format!("refused-{number}");
+        // A host that is none cannot be sent so.
+        if word != "host" {
+            let (id, status) = (format!("http2-{number}"), send_by_http2(&request, &format!("http2-{number}")));
+            let (code, explanation) = by_id(&gateway, &id);
+            assert_eq!((code, explanation["refusal"].as_str()), (3, Some(word)), "{explanation:#}");
+            assert_eq!(step(&explanation, "refused"), check, "{explanation:#}");
+            assert_eq!(explanation["status"], status, "{explanation:#}");
+            let steps = explanation["steps"].as_array().unwrap();
+            let route = steps.iter().find(|step| step["check"] == "route").unwrap();
+            assert!(route["wanted"].as_str().unwrap().contains("localhost"), "{explanation:#}");
+        }
         let response = send(request, &id);
         let (code, explanation) = by_id(&gateway, &id);
         assert_eq!((code, explanation["refusal"].as_str()), (3, Some(word)), "{explanation:#}");
@@ -139,6 +206,132 @@ fn a_refusal_behind_the_checks_or_of_an_endpoint_is_explained_too() {
         ("login", Some("login_wrong_password"))
     );
     assert!(!explanation.to_string().contains(ALICE.name), "{explanation:#}");
+}
+
+#[test]
+fn a_client_with_a_wrong_secret_only_claims_its_name() {
+    let (_backend, gateway) = world();
+    send(gateway.token_request(CLIENT.name, "wrong"), "claimed");
+    let (_, explanation) = by_id(&gateway, "claimed");
+    assert_eq!(explanation["refusal"], "wrong_client_secret", "{explanation:#}");
+    let steps = explanation["steps"].as_array().unwrap();
+    let caller = steps.iter().find(|step| step["check"] == "caller").unwrap();
+    assert_eq!(
+        (caller["verdict"].as_str(), caller["saw"].as_str()),
+        (Some("skipped"), Some(&*format!("claims to be client {}, not proved", CLIENT.name)))
+    );
+    let (_, said, _) = gateway.files.run(&["explain", "claimed"]);
+    assert!(
+        said.contains(&format!(" POST from 127.0.0.1, client {} (not proved)", CLIENT.name))
+            && said.contains("\ncause: "),
+        "{said}"
+    );
+    assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
+}
+
+#[test]
+fn the_last_row_says_in_words_what_is_wrong() {
+    let (_backend, gateway) = world();
+    let client = gateway.client_token();
+    let at = |change: fn(&mut Value)| gateway.forge(|_, claims| change(claims));
+    let slash = gateway.forge(|_, claims| {
+        let own = claims["iss"].as_str().unwrap().trim_end_matches('/').to_owned();
+        claims["iss"] = json!(format!("{own}/"));
+    });
+    for (number, (request, parts)) in [
+        (
+            gateway.get("/me/x").header("customer-auth", "Bearer a.b.c"),
+            vec!["customer-auth: scheme Bearer, wanted JWT"],
+        ),
+        (
+            gateway.get("/me/x").header("customer-auth", "s3cret a.b.c"),
+            vec!["customer-auth: another scheme, wanted JWT"],
+        ),
+        (gateway.profile().drop_header("customer-auth"), vec!["no token in customer-auth: JWT"]),
+        (gateway.profile().replace("authorization", "Basic YTpi"), vec!["authorization: scheme Basic, wanted Bearer"]),
+        (gateway.profile().drop_header("authorization"), vec!["no access token"]),
+        (gateway.get("/me/x").customer("a.b.c"), vec!["the customer's token cannot be read"]),
+        (
+            gateway.get("/me/x").customer(&at(|claims| claims["exp"] = json!(1_000))),
+            vec!["the customer's token has expired"],
+        ),
+        (gateway.get("/me/x").customer(&client), vec!["the customer's token is another kind of token"]),
+        (
+            gateway.get("/me/x").customer(&slash),
+            vec!["iss https://", "differs only in a slash at the end from https://"],
+        ),
+        (gateway.profile().header("X-Customer-Id", "t1-s3cret"), vec!["another is named in the header x-customer-id"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("words-{number}");
+        let (code, explanation) = explained(&gateway, &request);
+        assert_eq!(code, 3, "{explanation:#}");
+        assert!(send(request, &id).status >= 400);
+        for explanation in [explanation, by_id(&gateway, &id).1] {
+            let text = explanation.to_string();
+            assert!(
+                parts.iter().all(|part| text.contains(part)) && !text.contains("s3cret"),
+                "{parts:?}: {explanation:#}"
+            );
+            let word = explanation["refusal"].as_str().unwrap();
+            assert_ne!(last_seen(&explanation, "refused"), word, "{explanation:#}");
+        }
+    }
+}
+
+#[test]
+fn what_the_gateway_does_not_check_here_is_said() {
+    let (backend, gateway) =
+        world_with(|config| config.set("/backends/legacy/circuit_breaker", json!({"failures": 1, "pause": "60s"})));
+    let (code, explanation) = explained(&gateway, &gateway.login_request(ALICE.name, "wrong"));
+    assert_eq!((code, explanation["verdict"].as_str(), step(&explanation, "skipped")), (0, Some("passed"), "endpoint"));
+    let url = format!("localhost:{}/auth/customer_authenticate", gateway.address.port());
+    let (code, said, _) = gateway.files.run(&["explain", "--", "curl", "-d", "a=b", &format!("https://{url}")]);
+    assert!(code == 0 && said.contains("\npassed up to an endpoint") && !said.contains("\npassed\n"), "{said}");
+    let complained = gateway.files.fails(&["explain", "--", "curl", "-d", "a=b", &url]);
+    assert!(complained.contains("plain http") && complained.contains("https://"), "{complained}");
+    let health = |explanation: &Value| {
+        let steps = explanation["steps"].as_array().unwrap().clone();
+        steps.into_iter().find(|step| step["check"] == "backend.standing").map(|step| step["saw"].to_string())
+    };
+    assert_eq!(health(&explained(&gateway, &gateway.get("/public/x")).1), None);
+    backend.on("/public/x", Behaviour::Close);
+    send(gateway.get("/public/x"), "broken");
+    let (code, explanation) = explained(&gateway, &gateway.get("/public/x"));
+    let saw = health(&explanation).unwrap_or_else(|| panic!("{explanation:#}"));
+    assert!(code == 0 && saw.contains("circuit is open"), "{saw}");
+}
+
+#[test]
+fn an_unreadable_content_type_is_no_absent_one() {
+    let (_backend, gateway) = world_with(|config| config.route("key", "content_types", json!(["application/json"])));
+    let url = format!("https://localhost:{}/key/x", gateway.address.port());
+    let key = format!("Api-Key: {FREE_API_KEY}");
+    let curl = ["explain", "--json", "--", "curl", &url, "-H", &key, "-H", "Content-Type;", "-d", "x"];
+    let (code, explanation) = run_json(&gateway, &curl);
+    assert_eq!((code, explanation["refusal"].as_str()), (3, Some("malformed_request")), "{explanation:#}");
+    assert!(last_seen(&explanation, "refused").starts_with("a field that cannot be read as a type"), "{explanation:#}");
+}
+
+#[test]
+fn pasted_commands_end_where_the_shell_ends_them() {
+    let (_backend, gateway) = world();
+    let url = format!("https://localhost:{}/public/a/../x", gateway.address.port());
+    for pasted in [
+        format!("$ curl -s {url} | jq ."),
+        format!("curl -s {url} ;"),
+        format!("curl ^\"{url}^\" ^\n  -H ^\"accept: */*^\""),
+    ] {
+        let (code, explanation) = run_json(&gateway, &["explain", "--json", &pasted]);
+        assert_eq!((code, explanation["route"].as_str()), (0, Some("public")), "{pasted}: {explanation:#}");
+        assert_eq!(explanation["backend_request"][0], "GET /public/x HTTP/1.1");
+    }
+    for (pasted, part) in [("http GET https://a.test", "HTTPie"), ("Invoke-WebRequest -Uri x", "PowerShell")] {
+        let complained = gateway.files.fails(&["explain", pasted]);
+        assert!(complained.contains("no curl command") && complained.contains(part), "{complained}");
+    }
 }
 
 #[test]
@@ -466,6 +659,7 @@ fn what_is_explained_is_what_the_gateway_answers() {
         gateway.get("/public/x").header("Host", "again"),
         gateway.get("/public/x").replace("Host", "not a host"),
         gateway.get("/public/x").header("Expect", "the-unexpected"),
+        gateway.get("/public/x").header("Transfer-Encoding", "gzip, chunked"),
         gateway.get(&format!("/public/{}", "x".repeat(20_000))),
     ];
     assert!(requests.len() >= 40);

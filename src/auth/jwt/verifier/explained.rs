@@ -18,11 +18,19 @@ impl Verifier {
         }
     }
 
+    /// A key of it there; the place itself where this gateway's own issuer has no such key.
+    fn key(&self, key: &str) -> String {
+        if self.reads_client && !matches!(key, "audience" | "clock_skew") {
+            return self.place();
+        }
+        format!("{}/{key}", self.place())
+    }
+
     pub(super) fn explain_type(&self, kind: Option<&str>) -> StepDetail {
         let name = |name: &Option<String>| name.as_deref().unwrap_or("none").to_owned();
         let wanted: Vec<String> = self.types.iter().map(name).collect();
         let saw = kind.map_or_else(|| "no typ".to_owned(), shown);
-        StepDetail::new(format!("typ {}", wanted.join(" or ")), saw).at(format!("{}/types", self.place()))
+        StepDetail::new(format!("typ {}", wanted.join(" or ")), saw).at(self.key("types"))
     }
 
     pub(super) fn explain_kind(&self, claims: &Members) -> StepDetail {
@@ -34,7 +42,7 @@ impl Verifier {
 
     pub(super) fn explain_issuer(&self, issuer: Option<&str>) -> StepDetail {
         let saw = issuer.map_or_else(|| "none".to_owned(), shown);
-        StepDetail::new(format!("iss {}", self.issuer), saw).at(format!("{}/issuer", self.place()))
+        StepDetail::new(format!("iss {}", self.issuer), saw).at(self.key("issuer"))
     }
 
     pub(super) fn explain_audience(&self, audience: Option<&Value>) -> StepDetail {
@@ -52,7 +60,7 @@ impl Verifier {
             None => "none".to_owned(),
         };
         let key = if self.reads_client { "audience" } else { "audiences" };
-        StepDetail::new(wanted, saw).at(format!("{}/{key}", self.place()))
+        StepDetail::new(wanted, saw).at(self.key(key))
     }
 
     pub(super) fn explain_times(&self, claims: &Members, now: u64) -> StepDetail {
@@ -69,7 +77,7 @@ impl Verifier {
         };
         let saw = ["exp", "iat", "nbf"].map(told).join(", ");
         let key = if self.longest_life.is_some() { "max_lifetime" } else { "clock_skew" };
-        StepDetail::new(wanted, saw).at(format!("{}/{key}", self.place()))
+        StepDetail::new(wanted, saw).at(self.key(key))
     }
 
     pub(super) fn explain_rules(&self, claims: &Members, steps: StepSink<'_>) {
@@ -77,8 +85,8 @@ impl Verifier {
             let name = rule.claim.written();
             steps.note(&format!("claims.{name}"), rule.holds(claims), || {
                 let saw = rule.claim.find(claims).map_or_else(|| "not there".to_owned(), kind_of);
-                let key = format!("{}/claims/{}", self.place(), pointer_step(&name));
-                StepDetail::new(wanted_by(rule), saw).at(key)
+                let key = format!("claims/{}", pointer_step(&name));
+                StepDetail::new(wanted_by(rule), saw).at(self.key(&key))
             });
         }
     }
@@ -87,8 +95,7 @@ impl Verifier {
         let name = self.subject.written();
         let saw = self.subject.find(claims).map_or_else(|| "not there".to_owned(), kind_of);
         let wanted = format!("{name}: a text or a whole number, of 1 to {} bytes", self.longest_subject);
-        let step = StepDetail::new(wanted, saw);
-        step.at(if self.reads_client { self.place() } else { format!("{}/subject", self.place()) })
+        StepDetail::new(wanted, saw).at(self.key("subject"))
     }
 }
 

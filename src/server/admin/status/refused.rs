@@ -6,6 +6,7 @@ use super::report::{CallerRefusals, RefusalRow, WordReport};
 use super::words::cause_and_fix;
 use crate::gateway::observe::recent_refusals::RecentRefusal;
 use crate::metrics::Traffic;
+use crate::refusal::Refusal;
 
 /// Most rows of callers.
 const MOST_CALLERS: usize = 50;
@@ -96,7 +97,9 @@ pub(super) fn row(refusal: &RecentRefusal) -> RefusalRow {
 
 /// The client, the API key, or the address where nothing was proved.
 fn caller(refusal: &RecentRefusal) -> String {
+    let claims_only = Refusal::from_word(refusal.refusal).is_some_and(Refusal::is_of_unproved_client);
     match (&refusal.client, &refusal.api_key) {
+        (Some(client), _) if claims_only => format!("{}, as {client}", refusal.client_address),
         (Some(client), _) => client.to_string(),
         (None, Some(key)) => format!("API key {key}"),
         (None, None) => refusal.client_address.clone(),
@@ -133,6 +136,11 @@ mod tests {
         let callers = by_caller(&recent);
         let shown: Vec<_> = callers.iter().map(|row| (&*row.caller, row.count, row.last_ms)).collect();
         assert_eq!(shown, [("asapp", 2, 7), ("192.0.2.7", 1, 9)]);
+        let claimed =
+            [refusal(Some("asapp"), "wrong_client_secret", 5), refusal(Some("asapp"), "client_assertion_expired", 6)];
+        for row in rows(&claimed) {
+            assert_eq!(row.caller, "192.0.2.7, as asapp", "{}", row.word);
+        }
         let many: Vec<_> = (0..1_024).map(|number| refusal(Some(&format!("c{number}")), "scope", number)).collect();
         assert_eq!((by_caller(&many).len(), rows(&many).len()), (MOST_CALLERS, MOST_RECENT));
     }
