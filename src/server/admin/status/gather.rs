@@ -229,6 +229,8 @@ fn issuers(policy: &Policy, now: u64) -> Vec<IssuerReport> {
         keys: standing.keys,
         fetched: standing.age.map(|age| now.saturating_sub(age)),
         last_outcome: standing.last_outcome.map(str::to_owned),
+        failed_at: standing.last_failure.as_ref().map(|(time, _)| *time),
+        error: standing.last_failure.map(|(_, reason)| reason),
     };
     policy.published().map(|keys| report(keys.standing(now))).collect()
 }

@@ -97,9 +97,9 @@ pub(super) fn row(refusal: &RecentRefusal) -> RefusalRow {
 /// The client, the API key, or the address where nothing was proved.
 fn caller(refusal: &RecentRefusal) -> String {
     match (&refusal.client, &refusal.api_key) {
-        (Some(client), _) => client.to_string(),
+        (Some(client), _) => format!("client {client}"),
         (None, Some(key)) => format!("API key {key}"),
-        (None, None) => refusal.client_address.clone(),
+        (None, None) => format!("address {}", refusal.client_address),
     }
 }
 
@@ -121,6 +121,7 @@ mod tests {
             client: client.map(Into::into),
             api_key: None,
             customer: None,
+            backend: None,
             backend_fault: None,
             explanation: None,
         }
@@ -132,7 +133,7 @@ mod tests {
             [refusal(None, "scope", 9), refusal(Some("asapp"), "scope", 5), refusal(Some("asapp"), "scope", 7)];
         let callers = by_caller(&recent);
         let shown: Vec<_> = callers.iter().map(|row| (&*row.caller, row.count, row.last_ms)).collect();
-        assert_eq!(shown, [("asapp", 2, 7), ("192.0.2.7", 1, 9)]);
+        assert_eq!(shown, [("client asapp", 2, 7), ("address 192.0.2.7", 1, 9)]);
         let many: Vec<_> = (0..1_024).map(|number| refusal(Some(&format!("c{number}")), "scope", number)).collect();
         assert_eq!((by_caller(&many).len(), rows(&many).len()), (MOST_CALLERS, MOST_RECENT));
     }
