@@ -30,11 +30,8 @@ pub(in crate::server::admin) fn explained_page(refusal: &RecentRefusal) -> Strin
         .raw("</code></h1>\n");
     html.raw("<p><strong>Cause:</strong> ").prose(&cause).raw("</p>\n");
     if let Some(explanation) = &refusal.explanation {
-        explanation
-            .steps
-            .iter()
-            .filter(|step| decided(step, row.observed))
-            .for_each(|step| what_refused(&mut html, step));
+        let decisive = explanation.steps.iter().filter(|step| decided(step, row.observed));
+        decisive.for_each(|step| what_refused(&mut html, step, refusal.backend_fault.as_deref()));
     }
     what_the_backend_did(&mut html, refusal);
     html.raw("<p><strong>To do:</strong> ").prose(&fix).raw("</p>\n");
@@ -92,12 +89,12 @@ fn decided(step: &CheckStep, is_observed: bool) -> bool {
     step.verdict == if is_observed { StepVerdict::Observed } else { StepVerdict::Refused }
 }
 
-/// What one check wanted and saw, in plain text.
-fn what_refused(html: &mut Html, step: &CheckStep) {
+/// What one check wanted and saw, in plain text. A fault of the backend is told with its name.
+fn what_refused(html: &mut Html, step: &CheckStep, fault: Option<&str>) {
     let mut facts = vec![("What refused", code(&step.check))];
     let wanted = ("Wanted", cell(&step.wanted));
     facts.extend(Some(wanted).filter(|_| !step.wanted.is_empty()));
-    facts.push(("Saw", cell(&step.saw)));
+    facts.extend(Some(("Saw", cell(&step.saw))).filter(|_| fault != Some(&*step.saw)));
     let place = place(step);
     facts.extend(Some(("Place in gateway.yaml", code(&place))).filter(|_| !place.is_empty()));
     html.raw("<div class=\"refused\">").facts(&facts).raw("</div>\n");
@@ -129,7 +126,7 @@ fn checks(html: &mut Html, explanation: &Explanation) {
 }
 
 const HEADINGS: [(&str, &str); 5] =
-    [("", "check"), ("", "verdict"), ("", "wanted"), ("", "saw"), ("", "place in gateway.yaml")];
+    [("", "check"), ("short", "verdict"), ("", "wanted"), ("", "saw"), ("", "place in gateway.yaml")];
 
 /// The place in gateway.yaml that decides; empty where there is none.
 fn place(step: &CheckStep) -> String {

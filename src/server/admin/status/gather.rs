@@ -81,7 +81,7 @@ pub(super) fn gather(
         operable: policy.operator_token.is_some(),
         problems: Vec::new(),
         traffic: history.report(&traffic),
-        refusals: by_word(&traffic, history.minute_ago()),
+        refusals: by_word(&traffic, history.minute_ago(), &recent),
         callers: by_caller(&recent),
         callers_of: recent.len(),
         recent: rows(&recent),

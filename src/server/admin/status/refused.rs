@@ -25,8 +25,9 @@ struct CountedWord<'a> {
     routes: BTreeMap<&'a str, u64>,
 }
 
-/// Refusals by word, most of the last minute first. `before` is the traffic of a minute ago.
-pub(super) fn by_word(now: &Traffic, before: Option<&Traffic>) -> Vec<WordReport> {
+/// Refusals by word: most of the last minute first, then most in all, then the latest. `before` is the traffic of a minute
+/// ago, and `recent` begins with the newest.
+pub(super) fn by_word(now: &Traffic, before: Option<&Traffic>, recent: &[RecentRefusal]) -> Vec<WordReport> {
     let mut words: BTreeMap<&'static str, CountedWord<'_>> = BTreeMap::new();
     for (name, route) in &now.routes {
         let earlier = before.and_then(|before| before.routes.get(name));
@@ -50,7 +51,8 @@ pub(super) fn by_word(now: &Traffic, before: Option<&Traffic>) -> Vec<WordReport
         WordReport { word: word.to_owned(), last_minute, total, observed, routes, cause, fix }
     };
     let mut all: Vec<WordReport> = words.into_iter().map(report).collect();
-    all.sort_by_key(|word| std::cmp::Reverse((word.last_minute, word.total)));
+    let newest = |word: &str| recent.iter().position(|refusal| refusal.refusal == word).unwrap_or(usize::MAX);
+    all.sort_by_cached_key(|word| (std::cmp::Reverse((word.last_minute, word.total)), newest(&word.word)));
     all
 }
 

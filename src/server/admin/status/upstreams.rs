@@ -54,7 +54,7 @@ pub(super) fn issuers(report: &StatusReport) -> Html {
 const BACKEND_HEADINGS: [(&str, &str); 6] = [
     ("", "backend, server"),
     ("why", "status"),
-    ("number", "in flight"),
+    ("number wide", "in flight"),
     ("number wide", "limit"),
     ("number wide", "queue"),
     ("number wide", "ejections"),
@@ -78,11 +78,11 @@ fn backend_rows(backend: &BackendReport) -> Vec<TableRow> {
     let (class, status, why) = match (&backend.circuit_open, &backend.token) {
         (Some(why), _) => ("bad", "circuit open".to_owned(), why.clone()),
         (None, Some(why)) => ("bad", "no token".to_owned(), why.clone()),
-        (None, None) if unwell > 0 => (
-            "bad",
-            format!("{unwell} of {count} servers fail or are out"),
-            "its circuit is closed: requests go on".to_owned(),
-        ),
+        (None, None) if unwell > 0 => {
+            let failing = format!("{unwell} of {count} servers fail or are out");
+            let failing = if count == 1 { "its only server fails or is out".to_owned() } else { failing };
+            ("bad", failing, "the circuit breaker has not opened, so requests go on".to_owned())
+        }
         (None, None) => ("", "well".to_owned(), "circuit closed".to_owned()),
     };
     let mut name = cell(&backend.name);
