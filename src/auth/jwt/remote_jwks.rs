@@ -95,6 +95,7 @@ pub struct PublishedKeys {
 struct Outcomes {
     counts: BTreeMap<&'static str, u64>,
     last: Option<&'static str>,
+    failure: Option<(u64, String)>,
 }
 
 struct Current {
@@ -127,6 +128,8 @@ pub struct JwksStatus {
     pub outcomes: BTreeMap<&'static str, u64>,
     /// Outcome of the last fetch.
     pub last_outcome: Option<&'static str>,
+    /// Time and reason of the last fetch, where it failed.
+    pub last_failure: Option<(u64, String)>,
 }
 
 impl std::fmt::Debug for PublishedKeys {
@@ -187,13 +190,14 @@ impl PublishedKeys {
     pub fn standing(&self, now: u64) -> JwksStatus {
         let current = self.current.load();
         let current = current.as_ref().filter(|current| now < current.until);
-        let Outcomes { counts, last } = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Outcomes { counts, last, failure } = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         JwksStatus {
             issuer: self.source.issuer.clone(),
             keys: current.map_or(0, |current| current.keys.count(now)),
             age: current.map(|current| now.saturating_sub(current.fetched.fetched_at)),
             outcomes: counts,
             last_outcome: last,
+            last_failure: failure,
         }
     }
 
@@ -264,13 +268,13 @@ impl PublishedKeys {
         let (pause, is_new) = match found {
             Ok((is_new, max_age)) => {
                 *failures = 0;
-                self.count("ok");
+                self.count("ok", None);
                 self.is_failing.store(false, Ordering::Relaxed);
                 (self.interval(max_age), is_new)
             }
             Err(FetchFailure { word, message, retry_after, listed }) => {
                 *failures = failures.saturating_add(1);
-                self.count(word);
+                self.count(word, Some((now, message.clone())));
                 self.is_failing.store(true, Ordering::Relaxed);
                 tracing::warn!(issuer = %self.source.issuer, kind = word, "cannot fetch issuer keys: {message}");
                 let asked = retry_after.unwrap_or_default().min(self.source.interval);
@@ -408,10 +412,10 @@ impl PublishedKeys {
         u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn count(&self, outcome: &'static str) {
+    fn count(&self, outcome: &'static str, failure: Option<(u64, String)>) {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         *outcomes.counts.entry(outcome).or_default() += 1;
-        outcomes.last = Some(outcome);
+        (outcomes.last, outcomes.failure) = (Some(outcome), failure);
     }
 
     fn write_copy(&self) {

@@ -59,6 +59,9 @@ pub struct EndpointStatus {
     excess: LogThrottle,
 }
 
+/// Failures in a row from which a server fails although it can be reached.
+const FAILING: u32 = 3;
+
 /// Results of the last health checks.
 #[derive(Debug, Default)]
 struct Checks {
@@ -215,7 +218,11 @@ impl EndpointStatus {
                 let ejected = format!("ejected for another {} s", (until - now).div_ceil(1_000));
                 Some(last.map_or_else(|| ejected.clone(), |last| format!("{ejected}; {last}")))
             }
-            (_, last) => last,
+            (_, last) => last.or_else(|| {
+                let failures = self.failures.load(Ordering::Relaxed);
+                (failures >= FAILING)
+                    .then(|| format!("its last {failures} requests failed, or it answered them with 5xx"))
+            }),
         }
     }
 

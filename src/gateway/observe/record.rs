@@ -238,6 +238,7 @@ impl Record {
             client: self.known.client.clone(),
             api_key: self.known.api_key.clone(),
             customer: self.known.customer.as_ref().map(|customer| customer.as_str().to_owned()),
+            backend: self.backend.clone(),
             backend_fault: self.backend_fault().map(Into::into),
             explanation: self.explanation.take(),
         }

@@ -17,11 +17,12 @@ mod refused;
 pub mod report;
 pub mod shown;
 mod tables;
+mod upstreams;
 mod words;
 
 pub use board::StatusBoard;
 pub(in crate::server::admin) use events::StatusEvents;
-pub(in crate::server::admin) use explained::{explained_json, explained_page};
+pub(in crate::server::admin) use explained::{explained_json, explained_page, unknown_page};
 pub(in crate::server::admin) use page::page;
 
 /// The style sheet of the page.

@@ -23,12 +23,6 @@ const FRESH: Duration = Duration::from_millis(900);
 /// How long the versions of keys stay as they were gathered, unless the configuration changes.
 const KEYS_FRESH: Duration = Duration::from_secs(10);
 
-/// Routes above which their table is sent seldom.
-const MANY_ROUTES: usize = 100;
-
-/// Seconds from one table of many routes to the next.
-const SELDOM: u64 = 10;
-
 /// The status of this process, for all who look.
 pub struct StatusBoard {
     shared: Arc<Shared>,
@@ -87,9 +81,23 @@ impl StatusBoard {
 
     /// The recent refusal of a request; of several with one id that of this time, in milliseconds since 1970.
     pub(in crate::server::admin) fn refusal(&self, request_id: &str, time_ms: Option<u64>) -> Option<RecentRefusal> {
-        let Some(time_ms) = time_ms else { return self.shared.refusals.find(request_id) };
-        let all = self.shared.refusals.latest(usize::MAX);
-        all.into_iter().find(|refusal| refusal.request_id == request_id && refusal.time_ms == time_ms)
+        let refusals = &self.shared.refusals;
+        let mut found = match time_ms {
+            None => refusals.find(request_id)?,
+            Some(time_ms) => {
+                let mut all = refusals.latest(usize::MAX).into_iter();
+                all.find(|refusal| refusal.request_id == request_id && refusal.time_ms == time_ms)?
+            }
+        };
+        found.backend = found.backend.or_else(|| self.backend_of(&found.route));
+        Some(found)
+    }
+
+    /// The name of the backend of a route that has one alone.
+    fn backend_of(&self, route: &str) -> Option<Arc<str>> {
+        let policy = self.shared.policy();
+        let route = policy.routes.iter().find(|it| &*it.name == route)?;
+        (route.direct.is_none() && route.weighted.is_none()).then(|| Arc::from(&*route.backend.name))
     }
 
     fn gather(&self) -> StatusReport {
@@ -117,7 +125,7 @@ impl StatusBoard {
 async fn keep(board: Arc<StatusBoard>) {
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for second in 0_u64.. {
+    loop {
         seconds.tick().await;
         if *board.phase.borrow() == Phase::Leaving {
             return;
@@ -131,11 +139,7 @@ async fn keep(board: Arc<StatusBoard>) {
         let Some(report) = board.report().await else { continue };
         let telling = Arc::clone(&board);
         let told = tokio::task::spawn_blocking(move || {
-            let mut sections = sections(&report);
-            sections.retain(|(name, _)| {
-                *name != "routes" || report.routes.len() <= MANY_ROUTES || second.is_multiple_of(SELDOM)
-            });
-            telling.viewers.send(sections);
+            telling.viewers.send(sections(&report));
         });
         let _ = told.await;
     }

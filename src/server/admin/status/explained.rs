@@ -6,6 +6,7 @@ use super::html::{Html, TableRow, cell};
 use super::page::head;
 use super::refused::row;
 use super::shown;
+use super::tables::code;
 use super::words::cause_and_fix;
 use crate::explanation::{CheckStep, Explanation, StepVerdict};
 use crate::gateway::observe::recent_refusals::RecentRefusal;
@@ -27,18 +28,24 @@ pub(in crate::server::admin) fn explained_page(refusal: &RecentRefusal) -> Strin
     html.raw("<main><article><h1 id=\"explained-title\" tabindex=\"-1\">Refused: <code>")
         .text(&row.word)
         .raw("</code></h1>\n");
-    html.raw("<p><strong>Cause:</strong> ").text(&cause).raw("</p>\n<p><strong>To do:</strong> ").text(&fix);
-    if let Some(remedy) = refusal.explanation.as_ref().and_then(|explanation| explanation.remedy.as_deref()) {
-        html.raw("</p>\n<p><strong>Here:</strong> ").text(remedy);
+    html.raw("<p><strong>Cause:</strong> ").prose(&cause).raw("</p>\n");
+    if let Some(explanation) = &refusal.explanation {
+        let decisive = explanation.steps.iter().filter(|step| decided(step, row.observed));
+        decisive.for_each(|step| what_refused(&mut html, step, refusal.backend_fault.as_deref()));
     }
-    html.raw("</p>\n");
+    what_the_backend_did(&mut html, refusal);
+    html.raw("<p><strong>To do:</strong> ").prose(&fix).raw("</p>\n");
+    let remedy = refusal.explanation.as_ref().and_then(|explanation| explanation.remedy.as_deref());
+    if let Some(remedy) = remedy.filter(|remedy| *remedy != fix) {
+        html.raw("<p><strong>Here:</strong> ").prose(remedy).raw("</p>\n");
+    }
     let status = if row.observed {
         format!("{}, let through: the route only observes", row.status)
     } else {
         row.status.to_string()
     };
     let mut facts = vec![
-        ("Request id", cell(&row.request_id)),
+        ("Request id", code(&row.request_id)),
         ("Time", cell(shown::time(row.time_ms / 1_000))),
         ("Route", cell(&row.route)),
         ("Method", cell(&row.method)),
@@ -50,7 +57,6 @@ pub(in crate::server::admin) fn explained_page(refusal: &RecentRefusal) -> Strin
         ("Client", refusal.client.as_deref()),
         ("API key", refusal.api_key.as_deref()),
         ("Customer", refusal.customer.as_deref()),
-        ("Backend", refusal.backend_fault.as_deref()),
     ];
     facts.extend(known.into_iter().filter_map(|(name, value)| Some((name, cell(value?)))));
     html.facts(&facts);
@@ -58,18 +64,78 @@ pub(in crate::server::admin) fn explained_page(refusal: &RecentRefusal) -> Strin
         Some(explanation) => checks(&mut html, explanation),
         None => drop(html.raw("<p>The single checks of this one were not kept.</p>")),
     }
-    html.raw("</article>\n<p class=\"back\"><a href=\"/\">Back to the status page</a></p></main></body></html>\n");
+    html.raw("</article>\n").raw(BACK);
     html.into_string()
 }
 
-fn checks(html: &mut Html, explanation: &Explanation) {
-    html.raw("<h2>Checks</h2>\n");
-    let rows: Vec<TableRow> = explanation.steps.iter().map(check).collect();
-    html.table(
-        "Checks",
-        &[("", "check"), ("", "verdict"), ("", "wanted"), ("", "saw"), ("", "place in gateway.yaml")],
-        &rows,
+/// Where no refusal has this id.
+pub(in crate::server::admin) fn unknown_page(request_id: &str) -> String {
+    let mut html = head("No such refusal");
+    html.raw("<main><article><h1 id=\"explained-title\" tabindex=\"-1\">No refusal with this request id</h1>\n<p>Asked for: ");
+    html.html(&code(request_id));
+    html.raw(
+        "</p>\n<p>This process keeps its last 1,024 refusals in memory, and those of before its start are gone. A request that \
+         was not refused is not among them; with several replicas, ask each. The access log has all requests by their id.</p>\n\
+         <p>The whole id finds a refusal, and so do 8 characters or more of its beginning or its end, unless several ids have them.</p>\n",
     );
+    html.raw("</article>\n").raw(BACK);
+    html.into_string()
+}
+
+const BACK: &str = "<p class=\"back\"><a href=\"/\">Back to the status page</a></p></main></body></html>\n";
+
+/// True for a check that decided the outcome.
+fn decided(step: &CheckStep, is_observed: bool) -> bool {
+    step.verdict == if is_observed { StepVerdict::Observed } else { StepVerdict::Refused }
+}
+
+/// What one check wanted and saw, in plain text. A fault of the backend is told with its name.
+fn what_refused(html: &mut Html, step: &CheckStep, fault: Option<&str>) {
+    let mut facts = vec![("What refused", code(&step.check))];
+    let wanted = ("Wanted", cell(&step.wanted));
+    facts.extend(Some(wanted).filter(|_| !step.wanted.is_empty()));
+    facts.extend(Some(("Saw", cell(&step.saw))).filter(|_| fault != Some(&*step.saw)));
+    let place = place(step);
+    facts.extend(Some(("Place in gateway.yaml", code(&place))).filter(|_| !place.is_empty()));
+    html.raw("<div class=\"refused\">").facts(&facts).raw("</div>\n");
+}
+
+/// The backend by its name, and its server with what it did.
+fn what_the_backend_did(html: &mut Html, refusal: &RecentRefusal) {
+    let Some(fault) = &refusal.backend_fault else { return };
+    let mut facts = Vec::new();
+    facts.extend(refusal.backend.as_deref().map(|name| ("Backend", code(name))));
+    facts.push(("Server", cell(fault)));
+    html.raw("<div class=\"refused\">").facts(&facts).raw("</div>\n");
+}
+
+/// The checks; those that passed before the first that did not are folded.
+fn checks(html: &mut Html, explanation: &Explanation) {
+    let passed = explanation.steps.iter().take_while(|step| step.verdict == StepVerdict::Passed).count();
+    let (before, others) = explanation.steps.split_at(passed);
+    html.raw("<h2>Checks</h2>\n");
+    if !before.is_empty() {
+        html.raw("<details><summary>").shown(passed);
+        html.raw(if passed == 1 { " check passed before</summary>" } else { " checks passed before</summary>" });
+        html.table("Checks that passed before", &HEADINGS, &before.iter().map(check).collect::<Vec<_>>())
+            .raw("</details>\n");
+    }
+    if !others.is_empty() {
+        html.table("Checks", &HEADINGS, &others.iter().map(check).collect::<Vec<_>>());
+    }
+}
+
+const HEADINGS: [(&str, &str); 5] =
+    [("", "check"), ("short", "verdict"), ("", "wanted"), ("", "saw"), ("", "place in gateway.yaml")];
+
+/// The place in gateway.yaml that decides; empty where there is none.
+fn place(step: &CheckStep) -> String {
+    match (&step.key, step.line) {
+        (Some(key), Some(line)) => format!("{key}, line {line}"),
+        (Some(key), None) => key.clone(),
+        (None, Some(line)) => format!("line {line}"),
+        (None, None) => String::new(),
+    }
 }
 
 fn check(step: &CheckStep) -> TableRow {
@@ -81,11 +147,5 @@ fn check(step: &CheckStep) -> TableRow {
     };
     let mut mark = Html::default();
     mark.raw("<span class=\"mark ").raw(class).raw("\">").raw(verdict).raw("</span>");
-    let place = match (&step.key, step.line) {
-        (Some(key), Some(line)) => format!("{key}, line {line}"),
-        (Some(key), None) => key.clone(),
-        (None, Some(line)) => format!("line {line}"),
-        (None, None) => String::new(),
-    };
-    TableRow(class, vec![cell(&step.check), mark, cell(&step.wanted), cell(&step.saw), cell(place)])
+    TableRow(class, vec![cell(&step.check), mark, cell(&step.wanted), cell(&step.saw), cell(place(step))])
 }

@@ -81,7 +81,7 @@ pub(super) fn gather(
         operable: policy.operator_token.is_some(),
         problems: Vec::new(),
         traffic: history.report(&traffic),
-        refusals: by_word(&traffic, history.minute_ago()),
+        refusals: by_word(&traffic, history.minute_ago(), &recent),
         callers: by_caller(&recent),
         callers_of: recent.len(),
         recent: rows(&recent),
@@ -229,6 +229,8 @@ fn issuers(policy: &Policy, now: u64) -> Vec<IssuerReport> {
         keys: standing.keys,
         fetched: standing.age.map(|age| now.saturating_sub(age)),
         last_outcome: standing.last_outcome.map(str::to_owned),
+        failed_at: standing.last_failure.as_ref().map(|(time, _)| *time),
+        error: standing.last_failure.map(|(_, reason)| reason),
     };
     policy.published().map(|keys| report(keys.standing(now))).collect()
 }

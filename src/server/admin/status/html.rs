@@ -33,6 +33,18 @@ impl Html {
         self
     }
 
+    /// Adds text in which what stands between two backticks is code.
+    pub(super) fn prose(&mut self, text: &str) -> &mut Self {
+        let mut rest = text;
+        while let Some((before, (code, after))) =
+            rest.split_once('`').and_then(|(before, after)| Some((before, after.split_once('`')?)))
+        {
+            self.text(before).raw("<code>").text(code).raw("</code>");
+            rest = after;
+        }
+        self.text(rest)
+    }
+
     /// Adds what is shown, escaped.
     pub(super) fn shown(&mut self, value: impl Display) -> &mut Self {
         let mut text = String::new();
@@ -116,5 +128,12 @@ mod tests {
         let expected =
             "<a title=\"&quot;&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;\u{fffd}[31m\u{fffd}\">";
         assert_eq!(html.into_string(), expected);
+    }
+
+    #[test]
+    fn what_stands_in_backticks_is_code_and_escaped() {
+        let mut html = Html::default();
+        html.prose("set `a: <b>` and `c`, or `one alone");
+        assert_eq!(html.into_string(), "set <code>a: &lt;b&gt;</code> and <code>c</code>, or `one alone");
     }
 }

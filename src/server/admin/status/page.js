@@ -81,9 +81,9 @@
     const place = one('#explained');
     try {
       const response = await fetch(address, { headers: { Accept: 'text/html' } });
-      const article = response.ok && parsed(await response.text()).querySelector('article');
+      const article = parsed(await response.text()).querySelector('article');
       if (article) place.replaceChildren(article);
-      else place.textContent = 'No refusal with this request id is kept: only the last ones are.';
+      else place.textContent = `The gateway answers ${response.status}.`;
     } catch {
       place.textContent = 'The gateway does not answer.';
     }

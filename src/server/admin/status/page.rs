@@ -3,21 +3,22 @@
 use super::chart::{ChartLine, chart};
 use super::html::{Html, cell};
 use super::report::{Second, StatusReport};
-use super::{events, shown, tables};
+use super::{events, shown, tables, upstreams};
 
 /// A section: its name, which is also its id, its heading, and what is in it.
 type Part = (&'static str, &'static str, fn(&StatusReport) -> Html);
 
 /// The sections, in their order.
-const PARTS: [Part; 9] = [
-    ("traffic", "Traffic", traffic),
+const PARTS: [Part; 10] = [
+    ("unwell", "Backends and issuers that are not well", upstreams::unwell),
     ("recent", "Recent refusals", tables::recent),
     ("refusals", "Refusals by word and caller", tables::refusals),
+    ("traffic", "Traffic", traffic),
     ("routes", "Routes", tables::routes),
-    ("backends", "Backends", tables::backends),
+    ("backends", "Backends", upstreams::backends),
+    ("issuers", "Key sets of issuers", upstreams::issuers),
     ("state", "Sessions and replicas", state),
     ("keys", "Keys and certificates", tables::keys),
-    ("issuers", "Key sets of issuers", tables::issuers),
     ("reloads", "Reloads", tables::reloads),
 ];
 
@@ -28,11 +29,11 @@ pub(super) fn sections(report: &StatusReport) -> Vec<events::PageSection> {
     std::iter::once(summary).chain(parts).collect()
 }
 
-/// The whole page.
-pub(in crate::server::admin) fn page(report: &StatusReport) -> String {
+/// The whole page; with all routes, that part of it is not kept current.
+pub(in crate::server::admin) fn page(report: &StatusReport, has_all_routes: bool) -> String {
     let mut html = head(&title(report));
     html.raw("<a class=\"skip\" href=\"#main\">Skip to the content</a>\n<header><h1>wicketgate</h1>\n<nav aria-label=\"Sections\"><ul>");
-    for (name, heading, _) in PARTS {
+    for (name, heading, _) in PARTS.iter().filter(|(name, ..)| *name != "unwell") {
         html.raw("<li><a href=\"#").raw(name).raw("\">").raw(heading).raw("</a></li>");
     }
     if report.operable {
@@ -47,12 +48,16 @@ pub(in crate::server::admin) fn page(report: &StatusReport) -> String {
         html.raw("<section id=\"").raw(name).raw("\" aria-labelledby=\"h-").raw(name).raw("\"><h2 id=\"h-").raw(name);
         html.raw("\">").raw(heading).raw("</h2>\n");
         if name == "routes" {
-            html.raw("<p id=\"filter\" hidden><label>Only routes with <input type=\"search\" autocomplete=\"off\"></label></p>\n");
+            html.raw("<p id=\"filter\" hidden><label>Only these routes with <input type=\"search\" autocomplete=\"off\"></label></p>\n");
         }
         if name == "recent" {
             html.raw(FIND);
         }
-        html.raw("<div data-section=\"").raw(name).raw("\">").html(&content(report)).raw("</div></section>\n");
+        if name == "routes" && has_all_routes {
+            html.raw("<div>").html(&tables::all_routes(report)).raw("</div></section>\n");
+        } else {
+            html.raw("<div data-section=\"").raw(name).raw("\">").html(&content(report)).raw("</div></section>\n");
+        }
     }
     if report.operable {
         html.raw(OPERATE);
@@ -100,7 +105,7 @@ fn summary(report: &StatusReport) -> Html {
             } else {
                 "<li class=\"now\"><strong>Look:</strong> "
             });
-            html.text(&problem.what)
+            html.prose(&problem.what)
                 .raw(" <a href=\"#")
                 .text(&problem.section)
                 .raw("\" data-key=\"p-")
@@ -209,7 +214,7 @@ fn unsigned(count: i64) -> u64 {
 }
 
 /// Finds a refusal by the id that a caller tells. Without script the address does it.
-const FIND: &str = "<form id=\"find\" hidden><label>Request id of a caller <input name=\"id\" required autocomplete=\"off\" \
+const FIND: &str = "<form id=\"find\" hidden><label>Request id of a caller, or 8 characters of its beginning or end <input name=\"id\" required autocomplete=\"off\" \
                     spellcheck=\"false\"></label> <button>Explain</button></form>\n\
                     <noscript><p>The explanation of a request id is at /refusals/ID.</p></noscript>\n";
 

@@ -1,6 +1,7 @@
 //! What is wrong, at the top of the page: the worst first, each with the section that says more.
 
-use super::report::{BackendReport, StatusProblem, StatusReport};
+use super::report::{BackendReport, IssuerReport, StatusProblem, StatusReport};
+use super::shown;
 
 /// Days before the end of a certificate at which it is time.
 const SOON: i64 = 14;
@@ -27,9 +28,7 @@ pub(super) fn problems(report: &StatusReport, lacking: Option<&str>) -> Vec<Stat
     }
     found.each(report.backends.iter().filter_map(|backend| backend_problem(backend)).collect());
     let without = report.issuers.iter().filter(|issuer| issuer.keys == 0);
-    found.each(
-        without.map(|issuer| (true, "issuers", format!("No keys of {}: its tokens get 503.", issuer.issuer))).collect(),
-    );
+    found.each(without.map(|issuer| (true, "issuers", issuer_problem(issuer))).collect());
     let (now, traffic) = (i64::try_from(report.time).unwrap_or(i64::MAX), &report.traffic);
     let ending = report.certificates.iter().filter(|certificate| certificate.ends < now + SOON * DAY);
     found.each(
@@ -53,7 +52,8 @@ pub(super) fn problems(report: &StatusReport, lacking: Option<&str>) -> Vec<Stat
         found.serious("routes", format!("{percent} % of the last requests got a status of 500 or above."));
     }
     if traffic.refused_rate > 0.0 && traffic.refused_rate * 5.0 >= traffic.rate {
-        let word = report.refusals.first().map(|word| format!(", most with `{}`", word.word)).unwrap_or_default();
+        let most = report.refusals.iter().max_by_key(|word| word.last_minute);
+        let word = most.map(|word| format!(", most with `{}`", word.word)).unwrap_or_default();
         let percent = (100.0 * traffic.refused_rate / traffic.rate.max(traffic.refused_rate)).round();
         found.soon("refusals", format!("{percent} % of the last requests were refused{word}."));
     }
@@ -62,25 +62,32 @@ pub(super) fn problems(report: &StatusReport, lacking: Option<&str>) -> Vec<Stat
 
 /// What is wrong with a backend, if anything is.
 fn backend_problem(backend: &BackendReport) -> Option<(bool, &'static str, String)> {
-    let name = &backend.name;
-    let out: Vec<_> = backend.servers.iter().filter(|server| !server.up).collect();
-    let why = backend.servers.iter().find_map(|server| server.why.as_deref()).unwrap_or("no reason is known");
-    if backend.circuit_open.is_some() {
-        return Some((true, "backends", format!("Backend {name} gets no requests, its circuit is open: {why}.")));
-    }
-    if let Some(token) = &backend.token {
-        return Some((true, "backends", format!("Backend {name}: {token}.")));
-    }
-    if !out.is_empty() && out.len() == backend.servers.len() {
-        return Some((true, "backends", format!("All servers of backend {name} are out: {why}.")));
-    }
-    let first = out.first()?;
-    let why = first.why.as_deref().unwrap_or("no reason is known");
-    Some((
-        false,
-        "backends",
-        format!("{} of {} servers of backend {name} out: {}: {why}.", out.len(), backend.servers.len(), first.name),
-    ))
+    let (name, all) = (&backend.name, backend.servers.len());
+    let unwell: Vec<_> = backend.servers.iter().filter(|server| !server.up || server.why.is_some()).collect();
+    let first = unwell.first().map(|server| {
+        let why = server.why.as_deref().unwrap_or("no reason is known");
+        format!("server {} {}: {why}", server.name, if server.up { "fails" } else { "is out" })
+    });
+    let what = match (&backend.circuit_open, &backend.token, first) {
+        (Some(_), _, Some(first)) => format!("Backend {name} gets no requests, its circuit is open: {first}."),
+        (Some(_), _, None) => format!("Backend {name} gets no requests, its circuit is open."),
+        (None, Some(token), _) => format!("Backend {name}: {token}."),
+        (None, None, Some(first)) if all == 1 => format!("Backend {name}: {first}."),
+        (None, None, Some(first)) => {
+            format!("{} of {all} servers of backend {name} fail or are out: {first}.", unwell.len())
+        }
+        (None, None, None) => return None,
+    };
+    Some((true, "backends", what))
+}
+
+/// What is wrong with an issuer without keys.
+fn issuer_problem(issuer: &IssuerReport) -> String {
+    let tried = match (issuer.failed_at, &issuer.error) {
+        (Some(time), Some(error)) => format!("The last try, at {}, failed: {error}.", shown::time(time)),
+        _ => "No try has ended yet.".to_owned(),
+    };
+    format!("No keys of {}: its tokens get 503. {tried}", issuer.issuer)
 }
 
 #[derive(Default)]
@@ -99,12 +106,12 @@ impl Found {
     fn each(&mut self, mut all: Vec<(bool, &str, String)>) {
         all.sort_by_key(|(serious, ..)| !serious);
         let more = all.len().saturating_sub(MOST_NAMED);
-        let section = all.first().map(|(_, section, _)| (*section).to_owned()).unwrap_or_default();
+        let unnamed = all.get(MOST_NAMED).map(|(serious, section, _)| (*serious, (*section).to_owned()));
         for (serious, section, what) in all.into_iter().take(MOST_NAMED) {
             self.0.push(StatusProblem { serious, what, section: section.to_owned() });
         }
-        if more > 0 {
-            self.soon(&section, format!("{more} more like these."));
+        if let Some((serious, section)) = unnamed {
+            self.0.push(StatusProblem { serious, what: format!("{more} more like these."), section });
         }
     }
 

@@ -26,8 +26,9 @@ struct CountedWord<'a> {
     routes: BTreeMap<&'a str, u64>,
 }
 
-/// Refusals by word, most of the last minute first. `before` is the traffic of a minute ago.
-pub(super) fn by_word(now: &Traffic, before: Option<&Traffic>) -> Vec<WordReport> {
+/// Refusals by word: most of the last minute first, then most in all, then the latest. `before` is the traffic of a minute
+/// ago, and `recent` begins with the newest.
+pub(super) fn by_word(now: &Traffic, before: Option<&Traffic>, recent: &[RecentRefusal]) -> Vec<WordReport> {
     let mut words: BTreeMap<&'static str, CountedWord<'_>> = BTreeMap::new();
     for (name, route) in &now.routes {
         let earlier = before.and_then(|before| before.routes.get(name));
@@ -51,7 +52,8 @@ pub(super) fn by_word(now: &Traffic, before: Option<&Traffic>) -> Vec<WordReport
         WordReport { word: word.to_owned(), last_minute, total, observed, routes, cause, fix }
     };
     let mut all: Vec<WordReport> = words.into_iter().map(report).collect();
-    all.sort_by_key(|word| std::cmp::Reverse((word.last_minute, word.total)));
+    let newest = |word: &str| recent.iter().position(|refusal| refusal.refusal == word).unwrap_or(usize::MAX);
+    all.sort_by_cached_key(|word| (std::cmp::Reverse((word.last_minute, word.total)), newest(&word.word)));
     all
 }
 
@@ -99,10 +101,10 @@ pub(super) fn row(refusal: &RecentRefusal) -> RefusalRow {
 fn caller(refusal: &RecentRefusal) -> String {
     let claims_only = Refusal::from_word(refusal.refusal).is_some_and(Refusal::is_of_unproved_client);
     match (&refusal.client, &refusal.api_key) {
-        (Some(client), _) if claims_only => format!("{}, as {client}", refusal.client_address),
-        (Some(client), _) => client.to_string(),
+        (Some(client), _) if claims_only => format!("address {}, as {client}", refusal.client_address),
+        (Some(client), _) => format!("client {client}"),
         (None, Some(key)) => format!("API key {key}"),
-        (None, None) => refusal.client_address.clone(),
+        (None, None) => format!("address {}", refusal.client_address),
     }
 }
 
@@ -124,6 +126,7 @@ mod tests {
             client: client.map(Into::into),
             api_key: None,
             customer: None,
+            backend: None,
             backend_fault: None,
             explanation: None,
         }
@@ -135,11 +138,11 @@ mod tests {
             [refusal(None, "scope", 9), refusal(Some("asapp"), "scope", 5), refusal(Some("asapp"), "scope", 7)];
         let callers = by_caller(&recent);
         let shown: Vec<_> = callers.iter().map(|row| (&*row.caller, row.count, row.last_ms)).collect();
-        assert_eq!(shown, [("asapp", 2, 7), ("192.0.2.7", 1, 9)]);
+        assert_eq!(shown, [("client asapp", 2, 7), ("address 192.0.2.7", 1, 9)]);
         let claimed =
             [refusal(Some("asapp"), "wrong_client_secret", 5), refusal(Some("asapp"), "client_assertion_expired", 6)];
         for row in rows(&claimed) {
-            assert_eq!(row.caller, "192.0.2.7, as asapp", "{}", row.word);
+            assert_eq!(row.caller, "address 192.0.2.7, as asapp", "{}", row.word);
         }
         let many: Vec<_> = (0..1_024).map(|number| refusal(Some(&format!("c{number}")), "scope", number)).collect();
         assert_eq!((by_caller(&many).len(), rows(&many).len()), (MOST_CALLERS, MOST_RECENT));

@@ -280,6 +280,12 @@ pub struct IssuerReport {
     pub fetched: Option<u64>,
     /// Outcome of the last fetch.
     pub last_outcome: Option<String>,
+    /// Why the last fetch failed; `None` where it worked.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// Time of the last fetch, where it failed.
+    #[serde(default)]
+    pub failed_at: Option<u64>,
 }
 
 /// One reload.

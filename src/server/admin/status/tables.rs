@@ -1,11 +1,14 @@
 //! The tables of the page.
 
 use super::html::{Html, TableRow, cell};
-use super::report::{BackendReport, RefusalRow, StatusReport};
+use super::report::{RefusalRow, StatusReport};
 use super::shown;
 
-/// Most routes on the page; all are in /status.json.
-const MOST_ROUTES: usize = 2_000;
+/// Routes on the page that is kept current: those with refusals, failures or traffic first.
+const MOST_ROUTES: usize = 100;
+
+/// Most routes on the page of all routes; really all are in /status.json.
+const MOST_OF_ALL: usize = 2_000;
 
 /// Refusals by word, and by caller.
 pub(super) fn refusals(report: &StatusReport) -> Html {
@@ -17,8 +20,8 @@ pub(super) fn refusals(report: &StatusReport) -> Html {
     let rows = report.refusals.iter().map(|word| {
         let mut what = Html::default();
         what.raw("<code>").text(&word.word).raw("</code>");
-        let mut means = cell(&word.cause);
-        means.raw("<br><strong>To do:</strong> ").text(&word.fix);
+        let mut means = Html::default();
+        means.prose(&word.cause).raw("<br><strong>To do:</strong> ").prose(&word.fix);
         let routes: Vec<String> =
             word.routes.iter().map(|(name, count)| format!("{name} {}", shown::count(*count))).collect();
         let class = if word.last_minute > 0 { "now" } else { "" };
@@ -76,7 +79,7 @@ pub(super) fn recent(report: &StatusReport) -> Html {
         ("", "caller"),
         ("short", "time"),
         ("wide", "method"),
-        ("wide", "request id"),
+        ("id", "request id"),
     ];
     html.table("Recent refusals", &headings, &rows.collect::<Vec<_>>());
     html
@@ -95,10 +98,31 @@ fn link(row: &RefusalRow) -> Html {
     html
 }
 
-/// Routes and own endpoints.
+/// Routes and own endpoints, those first that somebody looks for.
 pub(super) fn routes(report: &StatusReport) -> Html {
+    let mut html = route_table(report, MOST_ROUTES);
+    if report.routes.len() > MOST_ROUTES {
+        html.raw("<p>These are ").shown(MOST_ROUTES).raw(" of ").text(&shown::count(report.routes.len() as u64));
+        html.raw(": <a href=\"/?routes=all#routes\" data-key=\"all-routes\">all routes</a>.</p>");
+    }
+    html
+}
+
+/// All routes and own endpoints, as they are at this moment.
+pub(super) fn all_routes(report: &StatusReport) -> Html {
     let mut html = Html::default();
-    let rows = report.routes.iter().take(MOST_ROUTES).map(|route| {
+    html.raw("<p>All routes, as they were when this page was loaded. <a href=\"/#routes\">The first ones, kept current</a>.</p>");
+    html.html(&route_table(report, MOST_OF_ALL));
+    if report.routes.len() > MOST_OF_ALL {
+        html.raw("<p>").shown(report.routes.len() - MOST_OF_ALL);
+        html.raw(" more are in <a href=\"/status.json\">/status.json</a>.</p>");
+    }
+    html
+}
+
+fn route_table(report: &StatusReport, most: usize) -> Html {
+    let mut html = Html::default();
+    let rows = report.routes.iter().take(most).map(|route| {
         let words: Vec<String> =
             route.words.iter().map(|(word, count)| format!("{word} {}", shown::count(*count))).collect();
         let class = if route.failed > 0 {
@@ -146,77 +170,7 @@ pub(super) fn routes(report: &StatusReport) -> Html {
         ],
         &rows.collect::<Vec<_>>(),
     );
-    if report.routes.len() > MOST_ROUTES {
-        html.raw("<p>")
-            .shown(report.routes.len() - MOST_ROUTES)
-            .raw(" more are in <a href=\"/status.json\">/status.json</a>.</p>");
-    }
     html
-}
-
-/// Backends and their servers.
-pub(super) fn backends(report: &StatusReport) -> Html {
-    let mut html = Html::default();
-    if report.backends.is_empty() {
-        html.raw("<p>None is configured.</p>");
-        return html;
-    }
-    let rows = report.backends.iter().flat_map(backend_rows).collect::<Vec<_>>();
-    html.table(
-        "Backends and servers",
-        &[
-            ("", "backend"),
-            ("", "server"),
-            ("", "status"),
-            ("", "why"),
-            ("number", "in flight"),
-            ("number", "limit"),
-            ("number", "queue"),
-            ("number", "ejections"),
-        ],
-        &rows,
-    );
-    html
-}
-
-fn backend_rows(backend: &BackendReport) -> Vec<TableRow> {
-    let limit = backend.limit.map_or_else(|| "none".to_owned(), |limit| shown::count(limit as u64));
-    let (class, status) = match (&backend.circuit_open, &backend.token) {
-        (Some(_), _) => ("bad", "circuit open"),
-        (None, Some(_)) => ("bad", "no token"),
-        (None, None) => ("", "circuit closed"),
-    };
-    let why = backend.circuit_open.as_ref().or(backend.token.as_ref()).cloned().unwrap_or_default();
-    let first = vec![
-        cell(&backend.name),
-        cell(format!("{} in all", backend.servers.len())),
-        mark(class, status),
-        cell(why),
-        cell(backend.in_flight),
-        cell(limit),
-        cell(backend.waiting),
-        Html::default(),
-    ];
-    let mut rows = vec![TableRow(class, first)];
-    for server in &backend.servers {
-        let (class, status) = match (server.up, &server.why) {
-            (false, _) => ("bad", "out"),
-            (true, Some(_)) => ("now", "failing"),
-            (true, None) => ("", "up"),
-        };
-        let cells = vec![
-            cell(&backend.name),
-            cell(&server.name),
-            mark(class, status),
-            cell(server.why.as_deref().unwrap_or_default()),
-            cell(server.in_flight),
-            Html::default(),
-            Html::default(),
-            cell(server.ejections),
-        ];
-        rows.push(TableRow(class, cells));
-    }
-    rows
 }
 
 /// Keys and certificates.
@@ -288,40 +242,6 @@ pub(super) fn keys(report: &StatusReport) -> Html {
     html
 }
 
-/// Other issuers' key sets.
-pub(super) fn issuers(report: &StatusReport) -> Html {
-    let mut html = Html::default();
-    if report.issuers.is_empty() {
-        html.raw("<p>No keys are fetched.</p>");
-        return html;
-    }
-    let rows = report.issuers.iter().map(|issuer| {
-        let class = if issuer.keys == 0 {
-            "bad"
-        } else if issuer.last_outcome.as_deref().is_some_and(|outcome| outcome != "ok") {
-            "now"
-        } else {
-            ""
-        };
-        let outcome = issuer.last_outcome.as_deref().unwrap_or("none yet");
-        TableRow(
-            class,
-            vec![
-                cell(&issuer.issuer),
-                mark(class, &issuer.keys.to_string()),
-                cell(shown::maybe_time(issuer.fetched)),
-                cell(outcome),
-            ],
-        )
-    });
-    html.table(
-        "Key sets of issuers",
-        &[("", "issuer"), ("number", "keys"), ("", "fetched"), ("", "last fetch")],
-        &rows.collect::<Vec<_>>(),
-    );
-    html
-}
-
 /// Reloads with what they changed.
 pub(super) fn reloads(report: &StatusReport) -> Html {
     let mut html = Html::default();
@@ -353,14 +273,14 @@ pub(super) fn reloads(report: &StatusReport) -> Html {
     html
 }
 
-fn code(text: &str) -> Html {
+pub(super) fn code(text: &str) -> Html {
     let mut html = Html::default();
     html.raw("<code>").text(text).raw("</code>");
     html
 }
 
 /// A word with its colour.
-fn mark(class: &'static str, text: &str) -> Html {
+pub(super) fn mark(class: &'static str, text: &str) -> Html {
     let mut html = Html::default();
     html.raw("<span class=\"mark ").raw(class).raw("\">").text(text).raw("</span>");
     html
