@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::in_force::Earlier;
+use super::preview::{RefusalJudge, ReloadCauses};
 use crate::config::percentage::Percentage;
 use crate::config::raw::ReloadGuard;
-use crate::gateway::observe::request_shapes::{RequestShape, RequestShapes, STRANGER};
+use crate::gateway::observe::request_shapes::{NOBODY, RequestShape, RequestShapes, STRANGER};
+use crate::policy::Policy;
 
 /// Fewest calls before a reload, and fewest refused calls after it, from which anything follows.
 const FEWEST: u64 = 10;
@@ -28,15 +30,17 @@ type Group = (Arc<str>, Option<Arc<str>>, Option<Arc<str>>, bool);
 #[derive(Debug, Clone, Default)]
 struct Counts {
     groups: HashMap<Group, Calls>,
-    /// Refused requests without an authentic credential, by route.
+    /// Refused requests with a credential that is not authentic, by route.
     strangers: HashMap<Arc<str>, u64>,
+    /// Refused requests that no route answers.
+    unanswered: u64,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Calls {
     answered: u64,
-    /// Refused because of the caller, by word.
-    refused: HashMap<&'static str, u64>,
+    /// Refused because of the caller, by method and word.
+    refused: HashMap<(&'static str, &'static str), u64>,
 }
 
 impl Calls {
@@ -54,8 +58,10 @@ impl Counts {
         let mut counts = Self::default();
         for (shape, count) in shapes {
             if shape.is_of_stranger() {
-                if shape.refusal == STRANGER {
-                    *counts.strangers.entry(shape.route).or_default() += count;
+                match shape.refusal {
+                    STRANGER => *counts.strangers.entry(shape.route).or_default() += count,
+                    NOBODY if &*shape.route == "none" => counts.unanswered += count,
+                    _ => {}
                 }
                 continue;
             }
@@ -63,7 +69,7 @@ impl Counts {
             if shape.refusal.is_empty() {
                 calls.answered += count;
             } else if is_about_callers(shape.refusal) {
-                *calls.refused.entry(shape.refusal).or_default() += count;
+                *calls.refused.entry((shape.method, shape.refusal)).or_default() += count;
             }
         }
         counts
@@ -82,6 +88,7 @@ impl Counts {
         for (route, count) in &mut added.strangers {
             *count = count.saturating_sub(earlier.strangers.get(route).copied().unwrap_or_default());
         }
+        added.unanswered = added.unanswered.saturating_sub(earlier.unanswered);
         added
     }
 
@@ -137,6 +144,8 @@ struct Trial {
     /// The last confirmed one.
     earlier: Earlier,
     since: Instant,
+    /// What is different from that one.
+    causes: ReloadCauses,
     at_reload: Counts,
     /// The calls of the window before, or of the last hour where that had too few.
     before: Counts,
@@ -175,7 +184,7 @@ impl Guard {
     pub(super) fn begin(
         &self,
         settings: Option<ReloadGuard>,
-        earlier: Earlier,
+        (earlier, mut causes): (Earlier, ReloadCauses),
         shapes: &RequestShapes,
         now: Instant,
     ) -> Option<Earlier> {
@@ -188,22 +197,25 @@ impl Guard {
         };
         let at_reload = Counts::of(shapes.totals());
         let (trial, unneeded) = match trial {
-            Some(trial) => (Trial { settings, since: now, at_reload, ..trial }, Some(earlier)),
+            Some(trial) => {
+                causes.add(trial.causes);
+                (Trial { settings, since: now, causes, at_reload, ..trial }, Some(earlier))
+            }
             None => {
                 let window = state.samples.front().map(|(since, counts)| (*since, at_reload.since(counts)));
                 let (before, took) = match window.filter(|(_, before)| before.calls() >= FEWEST) {
                     Some((since, before)) => (before, now.saturating_duration_since(since)),
                     None => (Counts::of(shapes.last_hour().0), Duration::from_secs(3_600)),
                 };
-                (Trial { settings, earlier, since: now, at_reload, before, took }, None)
+                (Trial { settings, earlier, since: now, causes, at_reload, before, took }, None)
             }
         };
         state.trial = Some(trial);
         unneeded
     }
 
-    /// Looks at the counts.
-    pub(super) fn look(&self, shapes: &RequestShapes, now: Instant) -> TrialVerdict {
+    /// Looks at the counts of calls under `policy`, which is in force.
+    pub(super) fn look(&self, shapes: &RequestShapes, policy: &Policy, now: Instant) -> TrialVerdict {
         let counts = Counts::of(shapes.totals());
         let mut state = self.locked();
         let Some(settings) = state.settings else { return TrialVerdict::Open };
@@ -211,7 +223,7 @@ impl Guard {
             None => TrialVerdict::Open,
             Some(trial) => {
                 let after = now.saturating_duration_since(trial.since);
-                match trial.fault(&counts.since(&trial.at_reload), after) {
+                match trial.fault(&counts.since(&trial.at_reload), policy, after) {
                     Some(fault) => TrialVerdict::RollBack(trial.earlier, fault),
                     None if after >= trial.settings.window.get() => TrialVerdict::Confirmed(trial.earlier),
                     None => {
@@ -244,34 +256,37 @@ impl Guard {
 
 impl Trial {
     /// The sentence about refusals that have jumped; `None` if they have not. `after` is what came since the reload.
-    fn fault(&self, after: &Counts, elapsed: Duration) -> Option<String> {
+    fn fault(&self, after: &Counts, policy: &Policy, elapsed: Duration) -> Option<String> {
         let calls_before = self.before.calls();
-        if calls_before < FEWEST {
+        let refused: u64 = after.groups.values().map(Calls::refused).sum();
+        let strangers: u64 = after.strangers.values().sum();
+        if calls_before < FEWEST || refused + strangers + after.unanswered < FEWEST {
             return None;
         }
-        let mut strangers = after.strangers.clone();
+        let judge = RefusalJudge::new(&self.causes, &self.earlier.policy, policy);
+        let mut after = after.clone();
         let (mut grown, mut seen, mut refused) = (0.0, 0.0, 0);
         let mut words = Vec::new();
         for (group, before) in &self.before.groups {
-            let none = Calls::default();
-            let now = after.groups.get(group).unwrap_or(&none);
-            let strange = if now.all() == 0 { taken(&mut strangers, &group.0, before.answered) } else { 0 };
+            let now = after.groups.remove(group).unwrap_or_default();
+            let strange = if now.all() == 0 { self.taken(&mut after, group, before.answered) } else { 0 };
             let all = now.all() + strange;
             if all == 0 || before.all() == 0 {
                 continue;
             }
+            let by_word = newly_refused(&judge, group, &now);
+            let refusals = by_word.values().sum::<u64>() + strange;
             let weight = before.all() as f64;
             // The calls of a caller that comes as often as before, in this time.
             let expected =
                 before.answered as f64 * (elapsed.as_secs_f64() / self.took.as_secs_f64().max(0.001)).min(1.0);
             let lost = if expected > 0.0 { (1.0 - now.answered as f64 / expected).max(0.0) } else { 0.0 };
-            let share = (now.refused() + strange) as f64 / all as f64;
-            let more = (share - before.refused() as f64 / weight).max(0.0).min(lost);
+            let more = (refusals as f64 / all as f64).min(lost);
             seen += weight;
             grown += weight * more;
-            refused += now.refused() + strange;
+            refused += refusals;
             if more > 0.0 {
-                words.push((now.refused() + strange, told(group, now, strange, all)));
+                words.push((refusals, told(group, &by_word, refusals, all)));
             }
         }
         let points = if seen > 0.0 { grown / seen } else { 0.0 };
@@ -288,30 +303,55 @@ impl Trial {
             words.join("; ")
         ))
     }
-}
 
-/// Takes refusals of strangers on a route, or without one, for calls of a group that was answered there: at most `most`.
-fn taken(strangers: &mut HashMap<Arc<str>, u64>, route: &Arc<str>, most: u64) -> u64 {
-    let mut taken = 0;
-    for name in [&**route, "none"] {
-        if let Some(left) = strangers.get_mut(name) {
+    /// Takes refusals of strangers for calls of a group that was answered before, at most `most`: those of credentials on
+    /// its route where the reload can make its own unauthentic, and those that no route answers where it has lost its own.
+    fn taken(&self, after: &mut Counts, (route, client, api_key, _): &Group, most: u64) -> u64 {
+        let mut taken = 0;
+        let mut take = |left: &mut u64| {
             let some = (*left).min(most - taken);
             *left -= some;
             taken += some;
+        };
+        if self.causes.disowns(route, client.as_deref(), api_key.as_deref()) {
+            after.strangers.get_mut(route).into_iter().for_each(&mut take);
         }
+        if self.causes.loses_route(route) {
+            take(&mut after.unanswered);
+        }
+        taken
     }
-    taken
 }
 
-fn told((route, client, api_key, customer): &Group, now: &Calls, strange: u64, all: u64) -> String {
+/// The refusals of a group that come from the reload, by word.
+fn newly_refused(judge: &RefusalJudge<'_>, group: &Group, calls: &Calls) -> HashMap<&'static str, u64> {
+    let (route, client, api_key, customer) = group.clone();
+    let mut shape = RequestShape { route, client, api_key, method: "", customer, refusal: "", observed: "" };
+    let mut words = HashMap::new();
+    for ((method, word), count) in calls.refused.iter().filter(|(_, count)| **count > 0) {
+        (shape.method, shape.refusal) = (method, word);
+        if judge.is_new(&shape) {
+            *words.entry(*word).or_default() += count;
+        }
+    }
+    words
+}
+
+fn told(group: &Group, by_word: &HashMap<&'static str, u64>, refused: u64, all: u64) -> String {
+    let (route, client, api_key, customer) = group;
     let who = match (client, api_key) {
         (Some(client), _) => format!("client {client}"),
         (None, Some(key)) => format!("API key {key}"),
         (None, None) if *customer => "customers".to_owned(),
         (None, None) => "callers".to_owned(),
     };
-    let mut words: Vec<(u64, &str)> = now.refused.iter().map(|(word, count)| (*count, *word)).collect();
+    let mut words: Vec<(u64, &str)> = by_word.iter().map(|(word, count)| (*count, *word)).collect();
     words.sort_unstable_by(|one, other| other.cmp(one));
-    let word = words.first().map_or("no credential is authentic any more", |(_, word)| word);
-    format!("{} of {all} calls of {who} on route {route} are refused: {word}", now.refused() + strange)
+    match words.first() {
+        Some((_, word)) => format!("{refused} of {all} calls of {who} on route {route} are refused: {word}"),
+        None => format!(
+            "no call of {who} on route {route} is authentic any more, and {refused} calls without an authentic credential \
+             are refused"
+        ),
+    }
 }

@@ -1,6 +1,7 @@
 //! What another configuration would do to callers: two configurations, compared by their meaning.
 
 mod callers;
+mod causes;
 mod checks;
 mod cuts;
 mod identifiers;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use crate::gateway::observe::request_shapes::RequestShapes;
 use crate::policy::Policy;
 use crate::policy_change::{ChangeSubject, PolicyChange};
+pub use causes::{RefusalJudge, ReloadCauses};
 pub use meaning::{KeptMeaning, Meaning, Section};
 
 /// A configuration, as it is compared.

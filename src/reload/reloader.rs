@@ -9,7 +9,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::guard::{Guard, TrialVerdict};
 use super::in_force::{Earlier, FilesDigest, InForce, Reloadable, put_listeners};
-use super::preview::{self, Compared, KeptMeaning, Meaning};
+use super::preview::{self, Compared, KeptMeaning, Meaning, ReloadCauses};
 use super::restart::{changed, needs_restart};
 use super::watched_files::Watched;
 use super::{Plan, level, look_around, note_certificates, unix_seconds};
@@ -190,7 +190,7 @@ async fn on_a_thread<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'stati
 impl Process {
     /// Puts the files in force as they are; returns what that changes.
     async fn replace_all(self: &Arc<Self>) -> Result<Vec<PolicyChange>, ReloadFault> {
-        let Ready { policy, tls, state, in_force, changes } = self.read().await?;
+        let Ready { policy, tls, state, in_force, changes, causes } = self.read().await?;
         look_around(&policy, &self.shared.lasting, &Handle::current()).await;
         note_certificates(&self.shared.metrics, &tls);
         let _changing = self.changing.lock().await;
@@ -204,7 +204,7 @@ impl Process {
         self.shared.state.renew(&state);
         drop(self.shared.replace_policy(policy));
         process_log::set_level(in_force.level);
-        let unneeded = self.guard.begin(in_force.guard, earlier, &self.shared.shapes, Instant::now());
+        let unneeded = self.guard.begin(in_force.guard, (earlier, causes), &self.shared.shapes, Instant::now());
         unneeded.into_iter().for_each(|earlier| self.retire(earlier.policy));
         *self.in_force() = in_force;
         *self.rolled_back.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -281,7 +281,7 @@ async fn keep_guard(process: Weak<Process>) {
                 tokio::time::sleep(pause).await;
                 let Some(process) = process.upgrade() else { return };
                 let _changing = process.changing.lock().await;
-                match process.guard.look(&process.shared.shapes, Instant::now()) {
+                match process.guard.look(&process.shared.shapes, &process.shared.policy(), Instant::now()) {
                     TrialVerdict::Open => {}
                     TrialVerdict::Confirmed(earlier) => process.retire(earlier.policy),
                     TrialVerdict::RollBack(earlier, fault) => process.roll_back(earlier, fault),
@@ -298,6 +298,7 @@ struct Ready {
     state: state::StateSettings,
     in_force: InForce,
     changes: Vec<PolicyChange>,
+    causes: ReloadCauses,
 }
 
 impl Ready {
@@ -314,9 +315,13 @@ impl Ready {
         let (policy, meaning) = (Arc::new(plan.policy), Arc::new(Meaning::of(&plan.config)));
         let in_force = InForce::of(&plan.config, &meaning, &files);
         let new = Compared { meaning, policy: Arc::clone(&policy) };
-        let changes = process.compared().map(|old| preview::differences(&old, &new, unix_seconds()));
-        let changes = changes.unwrap_or_default();
-        Ok((Self { policy, tls: plan.tls, state: plan.state, in_force, changes }, files))
+        let compared = process.compared().map(|old| {
+            let changes = preview::differences(&old, &new, unix_seconds());
+            let causes = ReloadCauses::between(&old, &new, &changes);
+            (changes, causes)
+        });
+        let (changes, causes) = compared.unwrap_or_default();
+        Ok((Self { policy, tls: plan.tls, state: plan.state, in_force, changes, causes }, files))
     }
 }
 

@@ -47,8 +47,19 @@ impl RequestShape {
     }
 }
 
-/// The word and method of all refused requests without an authentic credential: whoever makes them can make many shapes.
+/// The word and method of all refused requests with a credential that is not authentic: whoever makes them can make many
+/// shapes.
 pub const STRANGER: &str = "stranger";
+
+/// The same for requests that have shown no credential.
+pub const NOBODY: &str = "nobody";
+
+/// The word for a refusal of a caller who is not known: whether it is about a credential that was shown.
+fn of_stranger(word: &str) -> &'static str {
+    const BEGINNINGS: [&str; 5] = ["api_key_", "client_token_", "customer_token_", "session_", "dpop_"];
+    let is_shown = !word.ends_with("_missing") && BEGINNINGS.iter().any(|beginning| word.starts_with(beginning));
+    if is_shown { STRANGER } else { NOBODY }
+}
 
 /// The shape of one request.
 #[derive(Debug, Clone, Copy)]
@@ -207,7 +218,8 @@ fn slot_of(begin: Instant, now: Instant) -> u64 {
 impl CountedShapes {
     fn count(&mut self, mut shape: ShapeOf<'_>) {
         if !shape.refusal.is_empty() && shape.client.is_none() && shape.api_key.is_none() && !shape.customer {
-            (shape.method, shape.refusal) = (STRANGER, STRANGER);
+            let word = of_stranger(shape.refusal);
+            (shape.method, shape.refusal) = (word, word);
         }
         let slot = (self.slot % SLOTS as u64) as usize;
         let is_it = |place: &&usize| self.shapes.get(**place).is_some_and(|known| shape.is(&known.shape));

@@ -53,7 +53,7 @@ fn caller(shape: &RequestShape) -> String {
 }
 
 /// What can be called under a policy, by name.
-struct Callees<'a> {
+pub(super) struct Callees<'a> {
     policy: &'a Policy,
     routes: HashMap<&'a str, &'a Route>,
     keys: HashMap<&'a str, &'a Arc<ApiKey>>,
@@ -61,7 +61,7 @@ struct Callees<'a> {
 }
 
 impl<'a> Callees<'a> {
-    fn of(policy: &'a Policy) -> Self {
+    pub(super) fn of(policy: &'a Policy) -> Self {
         let routes = policy.routes.iter().map(|route| (&*route.name, route)).collect();
         let keys = policy.auth.api_keys.iter().map(|(_, version)| (&*version.key.id, &version.key)).collect();
         let methods = policy.routes.iter().flat_map(|route| &route.methods).map(http::Method::as_str).collect();
@@ -69,7 +69,7 @@ impl<'a> Callees<'a> {
     }
 
     /// The word by which calls of this shape are refused; `None` if they are not.
-    fn refusal(&self, route: &str, shape: &RequestShape) -> Option<&'static str> {
+    pub(super) fn refusal(&self, route: &str, shape: &RequestShape) -> Option<&'static str> {
         let Some(route) = self.routes.get(route) else { return Some("no_route").filter(|_| route != "none") };
         let takes = |method: &http::Method| method.as_str() == shape.method;
         // One that is no method of any route is `other` in the shape, and known only by that.

@@ -47,6 +47,11 @@ pub(super) fn problems(report: &StatusReport, lacking: Option<&str>) -> Vec<Stat
     if report.reloads.first().is_some_and(|last| last.outcome == "failed") {
         found.soon("reloads", "The last reload has failed: the configuration before is still in force.".to_owned());
     }
+    if let Some(last) = report.reloads.first().filter(|last| last.outcome == "rolled back") {
+        let why = last.fault.as_deref().unwrap_or("no reason is known");
+        let what = format!("The last reload was rolled back: {why}; the file on disk is not in force.");
+        found.soon("reloads", what);
+    }
     if traffic.failed_rate > 0.0 && traffic.failed_rate * 20.0 >= traffic.rate {
         let percent = (100.0 * traffic.failed_rate / traffic.rate.max(traffic.failed_rate)).round();
         found.serious("routes", format!("{percent} % of the last requests got a status of 500 or above."));
