@@ -94,9 +94,6 @@ impl Filter {
     pub fn apply_with(&self, body: &[u8], places: Option<(&MemberGraph, &[u32])>) -> Result<Vec<u8>, JsonFault> {
         let Place::Here(_, text) = place::find(body, &[], Spellings::Any)? else { return Err(JsonFault::NotJson) };
         let places = places.map(|(graph, numbers)| GraphPlaces::new(graph, numbers));
-        if places.as_ref().is_some_and(GraphPlaces::is_removed) {
-            return Ok(b"null".to_vec());
-        }
         let mut here = Here { ahead: Vec::new(), passes: self.allow.is_none(), redactions: Vec::new(), places };
         here.ahead.extend(self.allow.iter().flatten().map(|path| (&path.0[..], Rule::Allow)));
         here.ahead.extend(self.remove.iter().map(|path| (&path.0[..], Rule::Remove)));
@@ -161,7 +158,13 @@ impl<'f> Here<'f> {
     }
 
     /// Writes what is left of a value; false where that is nothing.
-    fn write(&self, text: &str, left: &mut String) -> Result<bool, JsonFault> {
+    fn write(&mut self, text: &str, left: &mut String) -> Result<bool, JsonFault> {
+        if let Some(places) = &mut self.places {
+            places.settle(text.starts_with('['));
+            if places.is_removed() {
+                return Ok(false);
+            }
+        }
         if let Some(whole) = self.redactions.iter().find(|redaction| redaction.pattern.is_none()) {
             left.push_str(&quoted(&whole.with));
             return Ok(true);
@@ -205,7 +208,7 @@ impl<'f> Here<'f> {
         left.push(open);
         let first = left.len();
         for (name, value) in values {
-            let Some(below) = self.enter(name) else { continue };
+            let Some(mut below) = self.enter(name) else { continue };
             let start = left.len();
             if start > first {
                 left.push(',');

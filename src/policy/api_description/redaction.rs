@@ -1,7 +1,7 @@
 //! `x-redact: true` in the schemas of responses, compiled: where in a response the members are that no caller gets. Schemas
 //! that contain themselves are no exception.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 use serde_json::Value;
@@ -120,15 +120,14 @@ impl<'d> RedactionCompiler<'d> {
         let count = self.places.len();
         let same: Vec<Vec<u32>> = (0..count).map(|place| self.all_same(place as u32)).collect();
         let leads = self.leading_to_marks(&same);
-        // A value is where its schema is, and where those are that hold for it too; only as far as something is removed there.
+        // A value is where its schema is, and where those are that hold for it too.
         let of = |numbers: &[u32]| -> Box<[u32]> {
             let mut all: Vec<u32> = numbers.iter().flat_map(|number| &same[*number as usize]).copied().collect();
-            all.retain(|number| leads[*number as usize]);
             all.sort_unstable();
             all.dedup();
             all.into()
         };
-        let mut places = Vec::with_capacity(count);
+        let (mut places, mut removed_names) = (Vec::with_capacity(count), HashSet::new());
         for draft in &self.places {
             let mut place = GraphPlace {
                 is_removed: draft.is_marked,
@@ -137,7 +136,11 @@ impl<'d> RedactionCompiler<'d> {
                 ..GraphPlace::default()
             };
             for (name, number) in &draft.named {
-                place.named.insert((*name).into(), of(&[*number]));
+                let below = of(&[*number]);
+                if below.iter().any(|number| self.places[*number as usize].is_marked) {
+                    removed_names.insert(name.to_lowercase().into());
+                }
+                place.named.insert((*name).into(), below);
             }
             for (pattern, number) in &draft.matching {
                 let expression = filter::pattern(pattern).map_err(|error| DescriptionFault {
@@ -151,8 +154,12 @@ impl<'d> RedactionCompiler<'d> {
             }
             places.push(place);
         }
-        let roots = same.iter().enumerate().map(|(number, _)| of(&[number as u32])).collect();
-        Ok(FinishedGraph { graph: MemberGraph { places }, of_schema: roots })
+        // A response in which nothing is removed is not read.
+        let root = |number: u32| {
+            if same[number as usize].iter().any(|one| leads[*one as usize]) { of(&[number]) } else { Box::default() }
+        };
+        let of_schema = (0..count).map(|number| root(number as u32)).collect();
+        Ok(FinishedGraph { graph: MemberGraph { places, removed_names }, of_schema })
     }
 
     /// Reads the keywords of one schema.
@@ -187,7 +194,9 @@ impl<'d> RedactionCompiler<'d> {
         let of = |keywords: &[&str]| -> Vec<&'d Value> {
             keywords.iter().filter_map(|keyword| schema.get(*keyword)).collect()
         };
-        let others = self.numbers(of(&["additionalProperties", "unevaluatedProperties"]));
+        // `true` and `{}` describe nothing.
+        let others = of(&["additionalProperties", "unevaluatedProperties"]).into_iter();
+        let others = self.numbers(others.filter(|schema| schema.as_object().is_some_and(|schema| !schema.is_empty())));
         let listed = schema["prefixItems"].as_array().into_iter().flatten();
         let elements = self.numbers(listed.chain(of(&["items", "contains", "unevaluatedItems"])));
         let place = &mut self.places[number];

@@ -330,11 +330,47 @@ fn members_with_x_redact_are_removed_wherever_a_schema_puts_them() {
     assert_eq!(left["friends"][0]["friends"][0]["name"], "Ann");
     assert_eq!(left["cards"], json!([{"type": "visa"}]));
     assert_eq!(left["codes"], json!([]));
-    assert_eq!(left["byName"], json!({"x": {"t": 1}, "free": {"s": "free"}}));
+    assert_eq!(left["byName"], json!({"x": {"t": 1}, "free": {}}));
     assert_eq!(left["either"], json!({"l": 2}));
     assert!(text.contains("\"other\":1.5"), "{text}");
     let seen = backend.last();
     assert_eq!(seen.header("Accept-Encoding"), Some("identity"));
+}
+
+#[test]
+fn members_are_removed_also_where_a_response_has_another_shape_than_described() {
+    let document = json!({
+        "openapi": "3.1.0", "info": {"title": "t", "version": "1"},
+        "paths": {"/public/customer": {"get": {"responses": {"200": {"description": "ok",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/P"}}}}}}}},
+        "components": {"schemas": {"P": {"type": "object", "properties": {
+            "secret": {"x-redact": true}, "name": {"type": "string"},
+            "child": {"$ref": "#/components/schemas/P"},
+            "list": {"type": "array", "items": {"$ref": "#/components/schemas/P"}},
+            "keys": {"type": "array", "items": {"type": "string", "x-redact": true}},
+        }}}},
+    });
+    let text = document.to_string();
+    let (backend, gateway) =
+        world_with(move |c| c.route("public", "openapi", json!("api.json")).file("api.json", &text));
+    let (full, left) = (json!({"secret": "S", "name": "n"}), json!({"name": "n"}));
+    for (sent, passed) in [
+        (full.clone(), left.clone()),
+        (json!([full]), json!([left])),
+        (json!([[full]]), json!([[left]])),
+        (json!({"child": [full]}), json!({"child": [left]})),
+        (json!({"list": full}), json!({"list": left})),
+        (json!({"list": [[full]]}), json!({"list": [[left]]})),
+        (json!({"keys": "S"}), json!({})),
+        (json!({"keys": [["S"]], "name": "n"}), json!({"keys": [[]], "name": "n"})),
+        (json!({"more": {"deep": [{"Secret": "S", "x": 1}]}}), json!({"more": {"deep": [{"x": 1}]}})),
+        (json!({"name": full}), json!({"name": left})),
+        (json!({"more": {"x": [1, {"y": null}]}}), json!({"more": {"x": [1, {"y": null}]}})),
+    ] {
+        backend.on("/public/customer", Behaviour::json(200, &sent));
+        let text = gateway.get("/public/customer").send().ok().text();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), passed, "{sent}");
+    }
 }
 
 #[test]
