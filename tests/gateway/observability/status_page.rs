@@ -303,7 +303,8 @@ fn a_refusal_is_explained_by_keyboard_alone_and_the_focus_comes_back() {
     browser.evaluate("document.querySelector('#find input').value = '', document.querySelector('#find input').focus()");
     browser.press(&format!("nobody-has-this{ENTER}"));
     eventually("what is kept", || browser.text("#explanation").contains("keeps its last 1,024 refusals"));
-    assert_eq!(faults(&browser), Vec::<String>::new());
+    let unexpected = faults(&browser).into_iter().filter(|line| !line.contains("/refusals/nobody-has-this"));
+    assert_eq!(unexpected.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 #[test]
