@@ -36,6 +36,7 @@ pub fn differences(old: &Compared, new: &Compared, now: u64) -> Vec<PolicyChange
     changes.extend(routes::changes(&old.meaning, &new.meaning));
     changes.extend(cuts::changes(old, new));
     changes.extend(callers::changes(old, new));
+    changes.extend(identifiers::vanished_accounts(&old.policy, &new.policy));
     changes.extend(key_versions::changes(old, new, now));
     for section in [Section::TrustedIssuers, Section::Listen, Section::Backends, Section::Settings] {
         changes.extend(written::section_changes(section, &old.meaning, &new.meaning));

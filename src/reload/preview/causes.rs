@@ -11,8 +11,7 @@ use crate::policy::Policy;
 use crate::policy_change::{ChangeSubject, PolicyChange};
 
 /// Settings on which it depends whether credentials are authentic, or who a caller is.
-const SETTINGS: [&str; 7] =
-    ["issuer", "login", "access_token", "forward_auth", "trusted_proxies", "client_ip", "revocations"];
+const SETTINGS: [&str; 4] = ["issuer", "login", "access_token", "forward_auth"];
 
 /// Keys of a route on which it depends which credentials are authentic.
 const PROOFS: [&str; 7] =

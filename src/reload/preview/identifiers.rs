@@ -121,6 +121,19 @@ fn of_accounts(old: &Policy, new: &Policy) -> Option<PolicyChange> {
     (count > 0).then(|| danger(format!("the identifiers of {count} accounts change: their subject is another")))
 }
 
+/// Accounts of the file that vanish. Their names are personal data, and only their number is told.
+pub(super) fn vanished_accounts(old: &Policy, new: &Policy) -> Option<PolicyChange> {
+    let (Accounts::File(before), Accounts::File(after)) =
+        (&old.login.as_ref()?.accounts, &new.login.as_ref()?.accounts)
+    else {
+        return None;
+    };
+    let all = before.customers().count();
+    let gone = before.customers().filter(|(name, _)| after.find(name).is_none()).count();
+    let what = format!("{gone} of {all} accounts vanish: their customers cannot log in any more");
+    (gone > 0).then(|| PolicyChange::new(ChangeSubject::Callers, true, what))
+}
+
 /// The identifiers that only one backend gets.
 fn of_backends(old: &Policy, new: &Policy) -> Vec<PolicyChange> {
     let routes: BTreeMap<&str, &Route> = new.routes.iter().map(|route| (&*route.name, route)).collect();

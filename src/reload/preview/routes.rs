@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::checks::{Checks, texts};
 use super::meaning::{Entries, Meaning, Section, parsed};
+use super::rules;
 use super::written::{entry_changes, title};
 use crate::policy_change::{ChangeSubject, PolicyChange};
 
@@ -65,7 +66,16 @@ fn route_changes(name: &str, before: &Value, after: &Value) -> Vec<PolicyChange>
     }
     for gained in new.beyond(&old) {
         let [after, before] = gained.values;
-        let change = PolicyChange::new(ChangeSubject::Routes, false, format!("{title} {}", gained.gained));
+        // Of these no shape of a request tells whom they refuse.
+        let demand = match gained.gained.as_str() {
+            text if text.starts_with("now requires the audience ") => rules::demand("audience"),
+            text if text.starts_with("now accepts tokens ") => rules::demand("issuers"),
+            text if text.starts_with("now accepts some content types ") => rules::demand("content_types"),
+            _ => None,
+        };
+        let because = demand.map(|demand| format!(": {demand}")).unwrap_or_default();
+        let what = format!("{title} {}{because}", gained.gained);
+        let change = PolicyChange::new(ChangeSubject::Routes, demand.is_some(), what);
         changes.push(change.from_to(before, after));
     }
     let mut elsewhere = ELSEWHERE.to_vec();

@@ -17,6 +17,8 @@ enum When {
     Loses,
     /// The list becomes empty: what it bounded is open.
     Empties,
+    /// The list gains an entry, or one of its entries differs.
+    Gains,
     /// It is true no longer.
     TurnsOff,
     /// It had this value.
@@ -26,10 +28,20 @@ enum When {
 }
 
 use Section::{ApiKeys, Backends, Clients, Listen, Routes, Settings, TrustedIssuers};
-use When::{Becomes, Changes, Empties, Goes, Leaves, Loses, TurnsOff};
+use When::{Becomes, Changes, Empties, Gains, Goes, Leaves, Loses, TurnsOff};
 
-const RULES: [(Section, &str, When); 44] = [
+const RULES: [(Section, &str, When); 54] = [
     (Routes, "identifier", Goes),
+    (Routes, "audience", Changes),
+    (Routes, "api_key_header", Changes),
+    (Routes, "client_from", Loses),
+    (Routes, "customer_token_sources", Loses),
+    (Routes, "headers", Gains),
+    (Routes, "queries", Gains),
+    (Routes, "content_types", Loses),
+    (Routes, "issuers", Loses),
+    (Routes, "openapi", Goes),
+    (Routes, "validate", Goes),
     (Listen, "tls", Goes),
     (Listen, "tls.client_certificate", Leaves("required")),
     (Listen, "tls.client_ca", Goes),
@@ -86,6 +98,7 @@ pub(super) fn is_danger(section: Section, change: &KeyChange) -> bool {
         Changes => true,
         // A member of a section that goes, such as one of several claims.
         Goes => after.is_null() && !before.is_null(),
+        Gains => is_below || !is_empty(after) && !is_part_of(after, before),
         _ if is_below => false,
         // Without a list everything is allowed.
         Loses => !after.is_null() && (before.is_null() || !is_part_of(before, after)),
@@ -96,6 +109,20 @@ pub(super) fn is_danger(section: Section, change: &KeyChange) -> bool {
     };
     RULES.iter().any(|(of, at, when)| *of == section && is_within(key, at) && is_met(*when, key != at))
         || (section == Routes && key == "response" && after.is_null())
+}
+
+/// What callers must now send, where a change of a route's key is dangerous for that.
+pub(super) fn demand(key: &str) -> Option<&'static str> {
+    match key.split(['.', '[']).next().unwrap_or_default() {
+        "audience" => Some("callers must now send tokens for this audience"),
+        "api_key_header" => Some("callers must now send API keys in this way"),
+        "client_from" => Some("callers must now send client credentials in one of the ways that are left"),
+        "customer_token_sources" => Some("callers must now send customer tokens in one of the places that are left"),
+        "headers" | "queries" => Some("callers must now send what these conditions demand"),
+        "content_types" => Some("callers must now send one of the content types that are left"),
+        "issuers" => Some("callers must now send tokens of the issuers that are left"),
+        _ => None,
+    }
 }
 
 /// Returns whether callers lose something where an entry of this name vanishes.

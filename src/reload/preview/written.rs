@@ -68,6 +68,8 @@ fn told(change: &KeyChange, section: Section, title: &str) -> PolicyChange {
         (_, _, _, true) => format!("{shown} is no longer set"),
         _ => format!("{shown} changes"),
     };
+    let demand = rules::demand(key).filter(|_| danger && section == Section::Routes);
+    let what = demand.map(|demand| format!("{what}: {demand}")).unwrap_or(what);
     let about = if rules::is_limit(key) { ChangeSubject::Limits } else { rules::subject(section) };
     PolicyChange::new(about, danger, what).from_to(before, after)
 }

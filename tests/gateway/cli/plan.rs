@@ -479,3 +479,38 @@ fn calls_of_the_last_hour_are_replayed_as_counts() {
 }
 
 const NARROW: &str = config::NARROW_API_KEY;
+
+#[test]
+fn a_route_that_demands_of_callers_what_no_shape_of_a_request_tells_is_a_danger() {
+    let steps: [ShownStep; 5] = [
+        (
+            "audience",
+            |c| c.route("profile", "audience", json!("https://other.test")),
+            &[(true, "callers must now send tokens for this audience")],
+        ),
+        (
+            "api_key_header",
+            |c| c.route("key", "api_key_header", json!("X-Other-Key")),
+            &[(true, "callers must now send API keys")],
+        ),
+        (
+            "headers",
+            |c| c.route("key", "headers", json!([{"name": "X-Version", "equals": "2"}])),
+            &[(true, "callers must now send what these conditions demand")],
+        ),
+        (
+            "content types",
+            |c| c.route("profile", "content_types", json!(["application/xml"])),
+            &[(true, "callers must now send one of the content types")],
+        ),
+        (
+            "issuers",
+            |c| c.route("profile", "issuers", json!(["https://partner.test"])),
+            &[(true, "callers must now send tokens of the issuers")],
+        ),
+    ];
+    let old = base();
+    for (name, change, expected) in steps {
+        check(name, &old, &change(old.clone()), expected);
+    }
+}

@@ -190,3 +190,35 @@ fn a_harmless_reload_is_confirmed_and_the_earlier_policy_is_dropped() {
         gateway.metric("wicketgate_earlier_policies", &[]) as u64 == 0
     });
 }
+
+#[test]
+fn strangers_roll_nothing_back_while_a_known_caller_is_silent() {
+    let backend = Backend::start();
+    let config = Config::new(&backend).set("/reload", json!({"guard": {"window": "2s", "refusals": "20%"}}));
+    let gateway = Gateway::start(&config);
+    (0..30).for_each(|_| drop(gateway.profile().send().ok()));
+    gateway.reload(&config.clone().route("me", "name", json!("self")), "reloaded");
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < std::time::Duration::from_secs(3) {
+        let status = gateway.profile().replace("Authorization", "Bearer eyJhbGciOiJFUzI1NiJ9.e30.x").send().status;
+        assert_eq!(status, 401);
+        assert_eq!(gateway.request("POST", "/profile").send().status, 401);
+    }
+    assert_eq!(rolled_back(&gateway) as u64, 0);
+}
+
+#[test]
+fn calls_that_were_refused_before_the_reload_as_well_roll_nothing_back() {
+    let backend = Backend::start();
+    let config = Config::new(&backend).set("/reload", json!({"guard": {"window": "2s", "refusals": "20%"}}));
+    let gateway = Gateway::start(&config);
+    (0..30).for_each(|_| drop(gateway.profile().send().ok()));
+    gateway.reload(&config.clone().route("me", "name", json!("self")), "reloaded");
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < std::time::Duration::from_secs(3) {
+        // Its own token, and a customer's that is not one: refused under both.
+        let profile = gateway.profile();
+        profile.replace("X-Customer-Token", "nonsense").send();
+    }
+    assert_eq!(rolled_back(&gateway) as u64, 0);
+}
