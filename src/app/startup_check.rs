@@ -71,10 +71,23 @@ pub(super) fn directories(plan: &Plan) -> Problems {
     problems
 }
 
+/// True for a file in this directory, also by symbolic links.
+fn is_within(file: &Path, directory: &Path) -> bool {
+    let Ok(directory) = directory.canonicalize() else { return file.starts_with(directory) };
+    let parent = file.parent().and_then(|parent| parent.canonicalize().ok());
+    let target = file.canonicalize().ok();
+    [parent, target].into_iter().flatten().any(|path| path.starts_with(&directory))
+}
+
 /// An access log file that this user cannot write. Only its directory and its mode are looked at: it is opened by the
 /// thread that writes it.
 fn access_log(config: &Config) -> Option<Problem> {
     let file = config.resolve(config.raw().log.access.file()?);
+    if is_within(&file, &config.data_directory()) {
+        let message =
+            format!("the access log would be in the directory of the state and the audit log: {}", file.display());
+        return Some(config.problem("log.access.file", message, "name a file in another directory"));
+    }
     let error = match std::fs::metadata(&file) {
         Ok(found) if found.is_dir() => io::ErrorKind::IsADirectory.into(),
         Ok(_) => accessat(CWD, &file, Access::WRITE_OK, AtFlags::EACCESS).err()?.into(),

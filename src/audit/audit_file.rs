@@ -110,24 +110,33 @@ impl AuditFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let mut known = ChainHead::default();
+        let (mut known, mut was_removed) = (ChainHead::default(), false);
         if let Some(mut open) = before {
             let own = open.file.metadata()?;
             if named.is_some_and(|named| (own.dev(), own.ino()) == (named.dev(), named.ino())) {
-                if own.len() != open.length {
+                let length = open.length;
+                if own.len() != length {
                     let known = open.head.clone();
-                    open.catch_up(&self.directory, known)?;
+                    open.catch_up(&self.directory, known.clone())?;
+                    if own.len() < length {
+                        open.tell_loss("shortened", &known)?;
+                    }
                 }
                 return Ok(open);
             }
             open.file.sync_data()?;
+            // Nobody has renamed it: it has no name any more.
+            was_removed = own.nlink() == 0;
             known = open.head;
         }
         let file = options().read(true).append(true).open(&self.path)?;
         private_file::only_a_file(&self.path, &file.metadata()?)?;
         self.give_to_owner(&file)?;
         let mut open = OpenLog { file, length: 0, head: ChainHead::default() };
-        open.catch_up(&self.directory, known)?;
+        open.catch_up(&self.directory, known.clone())?;
+        if was_removed {
+            open.tell_loss("removed", &known)?;
+        }
         Ok(open)
     }
 }
@@ -153,10 +162,7 @@ impl OpenLog {
         self.length = end;
         let mut lines = Vec::new();
         let mut head = match tail {
-            Tail::Chained(head) if head.seq < known.seq => {
-                tracing::error!("lines at the end of the audit log are gone");
-                known
-            }
+            Tail::Chained(head) if head.seq < known.seq => known,
             Tail::Chained(head) => head,
             Tail::Empty => {
                 let renamed = last_renamed(directory);
@@ -177,6 +183,15 @@ impl OpenLog {
         }
         self.head = head.clone();
         if lines.is_empty() { Ok(()) } else { self.write(&lines, head) }
+    }
+
+    /// Tells that lines of this process are there no more, the last of which was `known`.
+    fn tell_loss(&mut self, how: &'static str, known: &ChainHead) -> io::Result<()> {
+        tracing::error!(how, last_line = known.seq, "lines of the audit log are gone: somebody has changed its file");
+        let event = AuditEvent::new("lines_gone", how).with("last_line", known.seq);
+        let mut lines = Vec::new();
+        let head = chain::add(&mut lines, &self.head, SystemTime::now(), &event);
+        self.write(&lines, head)
     }
 
     /// Adds lines, which end with `head`: all, or none.

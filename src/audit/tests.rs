@@ -116,7 +116,8 @@ fn a_file_that_is_renamed_is_followed_by_another_one_of_the_same_chain() {
     let whole = verify(&[renamed.clone(), place.file()], None).unwrap();
     assert_eq!(whole.lines, 5);
     let head = whole.head.hash;
-    assert!(verify(&[place.file()], Some(&head)).unwrap().has_anchor);
+    assert!(verify(&[renamed.clone(), place.file()], Some(&head)).unwrap().has_anchor);
+    assert!(verify(&[place.file()], None).unwrap_err().to_string().contains("the file before it was not given"));
     assert!(!verify(std::slice::from_ref(&renamed), Some(&head)).unwrap().has_anchor);
     assert!(verify(&[place.file(), renamed], None).is_err());
 }
@@ -177,8 +178,10 @@ fn a_log_that_was_removed_is_missed() {
     let seq = place.verify().unwrap().head.seq;
     fs::remove_file(place.file()).unwrap();
     note();
-    let whole = place.verify().unwrap();
-    assert_eq!((whole.lines, whole.head.seq), (2, seq + 2), "it does not begin at 1");
+    let lines = place.lines();
+    assert!(lines[1].contains(&format!(r#""event":"lines_gone","outcome":"removed","last_line":{seq}"#)), "{lines:?}");
+    let said = place.verify().unwrap_err();
+    assert!(said.contains(&format!("the log begins at line {}", seq + 1)), "{said}");
 }
 
 #[test]
@@ -195,4 +198,5 @@ fn lines_that_are_cut_off_while_the_process_runs_are_missed() {
     note();
     let said = place.verify().unwrap_err();
     assert!(said.contains(":3: 3 lines before this one were removed"), "{said}");
+    assert!(place.lines()[2].contains(r#""event":"lines_gone","outcome":"shortened""#), "{:?}", place.lines());
 }

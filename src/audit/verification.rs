@@ -70,6 +70,8 @@ pub enum LineFlaw {
     OtherPredecessor,
     /// The first line of a file does not say that it is.
     NoBeginning,
+    /// The first line of all has this number: those before it are in no file that was given.
+    BeginsAt(u64),
     /// The lines before the chain are not those that its first line names.
     UnchainedEdited,
 }
@@ -91,6 +93,11 @@ impl fmt::Display for LineFlaw {
             ),
             Self::NoBeginning => formatter.write_str(
                 "the log does not begin here: lines before this one were removed, or the file before is not named",
+            ),
+            Self::BeginsAt(seq) => write!(
+                formatter,
+                "the log begins at line {seq}: the file before it was not given; name the renamed files first, or give the \
+                 last hash of them, if it was noted, as --anchor"
             ),
             Self::UnchainedEdited => {
                 formatter.write_str("the lines before this one are not those that were here when the chain began")
@@ -185,6 +192,9 @@ impl Walk<'_> {
             });
         }
         let is_anchor = |hash: &str| self.anchor.is_some_and(|anchor| anchor.eq_ignore_ascii_case(hash));
+        if !self.has_begun && line.seq != 1 && !is_anchor(line.previous) {
+            return Err(LineFlaw::BeginsAt(line.seq));
+        }
         self.log.has_anchor |= is_anchor(line.hash) || is_anchor(line.previous);
         self.log.head = line.head();
         self.log.lines += 1;

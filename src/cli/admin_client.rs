@@ -1,7 +1,7 @@
 //! Client of the operators' Unix socket: a command in, the answer of the gateway that runs on this machine out.
 
-use std::io::ErrorKind;
-use std::path::Path;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -36,13 +36,64 @@ pub(super) fn ask(
     body: Option<Value>,
     expected: ExpectedAnswer,
 ) -> anyhow::Result<Value> {
-    let (config, problems) = config::read(file)?;
-    if !problems.is_empty() {
-        return Err(problems.into());
-    }
-    let socket = socket_file::socket_path(&config);
+    let socket = socket_of(file)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(exchange(&socket, method, target, body, expected))
+}
+
+/// The socket of the gateway that runs with this file. In an incident the file may be the reason for it: where it is not
+/// good, the places that it may mean are tried, and standard error says so.
+///
+/// # Errors
+/// The file is not good, and no gateway answers at these places.
+pub(super) fn socket_of(file: &Path) -> anyhow::Result<PathBuf> {
+    let (config, problems) = match config::read_draft(file) {
+        Ok((config, problems)) if problems.is_empty() => return Ok(socket_file::socket_path(&config)),
+        Ok((config, problems)) => (Some(config), problems),
+        Err(problems) => (None, problems),
+    };
+    let mut places: Vec<PathBuf> = config.iter().map(socket_file::socket_path).collect();
+    places.extend(likely_sockets(file));
+    if let Some(socket) = places.iter().find(|place| std::os::unix::net::UnixStream::connect(place).is_ok()) {
+        let said = format!("{} is not good: asking the gateway at {} all the same", file.display(), socket.display());
+        writeln!(std::io::stderr(), "warning: {said}")?;
+        return Ok(socket.clone());
+    }
+    places.dedup();
+    let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    bail!(
+        "{problems}\nno gateway answers at {}: restore {}, or give a copy of the last good one beside it with --config",
+        places.join(" or "),
+        file.display()
+    )
+}
+
+/// Where the socket may be, by the lines of a file that is no YAML, or has faults; the usual place last.
+fn likely_sockets(file: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let named = scalar_at(&text, &["admin", "socket"]).map(|path| directory.join(path));
+    let data = scalar_at(&text, &["state", "embedded", "path"]).unwrap_or("data");
+    let usual = [data, "data"].map(|data| directory.join(data).join(socket_file::SOCKET));
+    named.into_iter().chain(usual).collect()
+}
+
+/// The value under these keys in block style, whatever else the text is.
+fn scalar_at<'a>(text: &'a str, keys: &[&str]) -> Option<&'a str> {
+    let mut above: Vec<(usize, &str)> = Vec::new();
+    for line in text.lines() {
+        let content = line.trim_start();
+        let Some((key, value)) = content.split_once(':').filter(|(key, _)| !key.starts_with('#')) else { continue };
+        let indent = line.len() - content.len();
+        above.retain(|(of_other, _)| *of_other < indent);
+        above.push((indent, key.trim_end()));
+        let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+        if !value.is_empty() && above.iter().map(|(_, key)| *key).eq(keys.iter().copied()) {
+            return Some(value);
+        }
+    }
+    None
 }
 
 /// Returns whether a gateway runs with this configuration.
@@ -63,8 +114,16 @@ pub(super) fn is_running(config: &Config) -> anyhow::Result<bool> {
 /// # Errors
 /// The gateway refuses with a reason.
 pub(super) fn tell(config: &Config, method: Method, target: &str, expected: ExpectedAnswer) -> anyhow::Result<Value> {
+    tell_at(&socket_file::socket_path(config), method, target, expected)
+}
+
+/// The same, of the gateway at this socket.
+///
+/// # Errors
+/// The gateway does not run, or refuses with a reason.
+pub(super) fn tell_at(socket: &Path, method: Method, target: &str, expected: ExpectedAnswer) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(exchange(&socket_file::socket_path(config), method, target, None, expected))
+    runtime.block_on(exchange(socket, method, target, None, expected))
 }
 
 /// Asks the gateway at this socket.
@@ -130,4 +189,19 @@ pub(super) fn when(seconds: &Value) -> String {
             )
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_found_in_a_file_that_is_no_yaml() {
+        let text =
+            "admin:\n  address: a:1\n  socket: 'run/it.sock' # here\nstate:\n  embedded:\n    path: kept\nfoo: [\n";
+        let found = |text: &str, keys: &[&str]| scalar_at(text, keys).map(str::to_owned);
+        assert_eq!(found(text, &["admin", "socket"]).as_deref(), Some("run/it.sock"));
+        assert_eq!(found(text, &["state", "embedded", "path"]).as_deref(), Some("kept"));
+        assert_eq!(found("other:\n  socket: x\n#admin:\n", &["admin", "socket"]), None);
+    }
 }

@@ -55,7 +55,10 @@ pub(super) fn audit(what: &AuditCommand) -> anyhow::Result<ExitCode> {
         what.files.clone()
     };
     let log = verify(&files, what.anchor.as_deref())?;
-    if log.lines == 0 && log.unchained > 0 {
+    if log.lines == 0 && log.unchained == 0 {
+        bail!("{}: no lines: a gateway that has run has some", files[0].display());
+    }
+    if log.lines == 0 {
         bail!("{}:1: no line here is of a chain", files[0].display());
     }
     if what.anchor.is_some() && !log.has_anchor {

@@ -70,6 +70,8 @@ fn nothing_is_wrong(problems: Problems) -> anyhow::Result<()> {
 fn say_good(plan: &Plan, file: &Path) -> anyhow::Result<()> {
     let raw = plan.config.raw();
     needs_restart(&plan.config)?;
+    let file_of_keys = raw.api_keys_file.as_ref().and_then(|file| plan.config.read_api_keys(file).ok());
+    let in_file = file_of_keys.map_or(0, |keys| keys.raw().api_keys.len());
     say(&format!(
         "{} is good: {}, {}, {}, {}, {}",
         file.display(),
@@ -77,7 +79,7 @@ fn say_good(plan: &Plan, file: &Path) -> anyhow::Result<()> {
         counted(raw.routes.len() as u64, "route"),
         counted(raw.backends.len() as u64, "backend"),
         counted(raw.clients.len() as u64, "client"),
-        counted(raw.api_keys.len() as u64, "API key")
+        counted((raw.api_keys.len() + in_file) as u64, "API key")
     ))
 }
 

@@ -105,7 +105,8 @@ pub(super) struct Doctor {
 pub(super) fn doctor(what: &Doctor) -> anyhow::Result<ExitCode> {
     let trial = Trial::read(what)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(examine(&trial));
+    let mut report = runtime.block_on(examine(&trial));
+    report.fill(&CHECKS, |report, check| why_not_made(&trial, report, check));
     if what.json {
         say(&serde_json::to_string_pretty(&report.json())?)?;
     } else {
@@ -196,6 +197,71 @@ fn secret(file: &Path) -> anyhow::Result<Secret> {
         bail!("{} is empty", file.display());
     }
     Ok(Secret::new(text))
+}
+
+/// All checks. What is not made of them is said, with the reason.
+const CHECKS: [&str; 39] = [
+    "tls",
+    "certificate",
+    "tls_old",
+    "plain_http",
+    "login",
+    "login_no_store",
+    "cookie_flags",
+    "login_members",
+    "login_lifetime",
+    "access_token",
+    "access_token_no_store",
+    "access_token_members",
+    "access_token_lifetime",
+    "login_second",
+    "key_set",
+    "key_set_public",
+    "token_signature",
+    "key_pem",
+    "identifier_same",
+    "identifier_unique",
+    "identifier_opaque",
+    "token_not_personal",
+    "call",
+    "request_id",
+    "no_credential",
+    "no_customer",
+    "tampered_token",
+    "unsigned_token",
+    "no_client",
+    "exchanged_token",
+    "wrong_api_key",
+    "no_api_key",
+    "spoofed_identity",
+    "ambiguous_paths",
+    "backend_direct",
+    "access_token_refused",
+    "login_refused",
+    "login_method",
+    "login_query",
+];
+
+fn why_not_made(trial: &Trial, report: &DoctorReport, check: &str) -> String {
+    let is_of_client = check.starts_with("access_token") || matches!(check, "no_client" | "exchanged_token");
+    if report.is_bad("connection") || (trial.gateway.is_secure() && !report.has("certificate")) {
+        return "there is no way to the gateway: see above".to_owned();
+    }
+    if !trial.gateway.is_secure()
+        && (!trial.gateway.is_loopback() || matches!(check, "certificate" | "tls_old" | "plain_http"))
+    {
+        return "this is plain http, over which no password is sent".to_owned();
+    }
+    if is_of_client && trial.client.is_none() {
+        return "no --client-id was given".to_owned();
+    }
+    if check.ends_with("_api_key") && trial.api_key.is_none() {
+        return "no --api-key-file was given".to_owned();
+    }
+    let needed = ["login", "access_token", "call"].into_iter().find(|needed| report.is_bad(needed));
+    needed.map_or("what it needs was not there, such as a JWT or an answer".to_owned(), |needed| {
+        format!("{needed} failed: see there")
+    })
 }
 
 /// Makes all calls, in an order in which bad ones come last: they count against the accounts.

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::Value;
 
-use super::admin_client::{ExpectedAnswer, is_running, tell};
+use super::admin_client::{ExpectedAnswer, is_running, socket_of, tell_at};
 use super::{ConfigFile, audit, say};
 use crate::audit::AuditEvent;
 use crate::config::raw::Raw;
@@ -16,6 +16,7 @@ use crate::config::{self, Config, Problems};
 use crate::key_validity::format_time;
 use crate::plural::counted;
 use crate::secret::has_secret_shape;
+use crate::server::admin::admin_socket::socket_file;
 use crate::state::StateSettings;
 use crate::state::archive::{Archive, Logins, back_up_closed, restore};
 use crate::state::redis::{self, transfer};
@@ -82,6 +83,12 @@ pub(super) struct Restore {
 
 /// Backs up, restores or moves.
 pub(super) fn state(what: &StateCommand) -> anyhow::Result<()> {
+    if let StateCommand::Backup(what) = what
+        && !config::read_draft(&what.file.config).is_ok_and(|(_, problems)| problems.is_empty())
+    {
+        // The gateway that runs notes it.
+        return say_written(back_up_running(&what.to, &socket_of(&what.file.config)?)?, &what.to);
+    }
     let (config, name, outcome) = match what {
         StateCommand::Backup(what) => {
             let config = not_in_redis(&what.file)?;
@@ -141,30 +148,39 @@ fn directory(config: &Config) -> PathBuf {
 
 fn back_up(to: &Path, config: &Config) -> anyhow::Result<()> {
     let count = if is_running(config)? {
-        let mut archive = Archive::begin(to, now())?;
-        let mut target = "/state/records".to_owned();
-        loop {
-            let page =
-                tell(config, Method::GET, &target, ExpectedAnswer { at: "/records", what: "what is in the state" })?;
-            for record in page["records"].as_array().context("the gateway that runs is of another version")? {
-                archive.record(record.as_str().context("the gateway that runs is of another version")?)?;
-            }
-            match &page["next"] {
-                Value::String(next) => target = format!("/state/records?at={next}"),
-                _ => break,
-            }
-        }
-        archive.finish()?
+        back_up_running(to, &socket_file::socket_path(config))?
     } else {
         back_up_closed(&directory(config), to, now())?
     };
+    say_written(count, to)
+}
+
+/// Fetches the state from the gateway at this socket; the number of records.
+fn back_up_running(to: &Path, socket: &Path) -> anyhow::Result<u64> {
+    const EXPECTED: ExpectedAnswer = ExpectedAnswer { at: "/records", what: "what is in the state" };
+    let mut archive = Archive::begin(to, now())?;
+    let mut target = "/state/records".to_owned();
+    loop {
+        let page = tell_at(socket, Method::GET, &target, EXPECTED)?;
+        for record in page["records"].as_array().context("the gateway that runs is of another version")? {
+            archive.record(record.as_str().context("the gateway that runs is of another version")?)?;
+        }
+        match &page["next"] {
+            Value::String(next) => target = format!("/state/records?at={next}"),
+            _ => break,
+        }
+    }
+    Ok(archive.finish()?)
+}
+
+fn say_written(count: u64, to: &Path) -> anyhow::Result<()> {
     say(&format!("{} written to {}. Keep it as safe as the state itself.", counted(count, "record"), to.display()))
 }
 
 fn export_to(to: &Path, config: &Config) -> anyhow::Result<()> {
     let Some(settings) = redis(config)? else { return back_up(to, config) };
     let count = app::control_runtime()?.block_on(transfer::export(settings, to, now()))?;
-    say(&format!("{} written to {}. Keep it as safe as the state itself.", counted(count, "record"), to.display()))
+    say_written(count, to)
 }
 
 fn import_from(from: &Path, merge: bool, config: &Config) -> anyhow::Result<()> {

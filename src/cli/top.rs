@@ -3,6 +3,7 @@
 mod screen;
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,10 +13,8 @@ use http::Method;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::admin_client::{ExpectedAnswer, exchange};
+use super::admin_client::{ExpectedAnswer, exchange, socket_of};
 use super::{ConfigFile, say};
-use crate::config::{self, Config};
-use crate::server::admin::admin_socket::socket_file;
 use crate::server::admin::status::report::StatusReport;
 use screen::{ScreenSize, lines};
 
@@ -47,31 +46,28 @@ pub(super) struct Top {
 
 /// Shows it.
 pub(super) fn top(what: &Top) -> anyhow::Result<ExitCode> {
-    let (config, problems) = config::read(&what.file.config)?;
-    if !problems.is_empty() {
-        return Err(problems.into());
-    }
+    let socket = socket_of(&what.file.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if what.json {
-        say(&serde_json::to_string_pretty(&runtime.block_on(asked(&config))?)?)?;
+        say(&serde_json::to_string_pretty(&runtime.block_on(asked(&socket))?)?)?;
     } else if what.once || !std::io::stdout().is_terminal() {
-        let report = understood(runtime.block_on(asked(&config))?)?;
+        let report = understood(runtime.block_on(asked(&socket))?)?;
         say(&lines(&report, ScreenSize::of_terminal().unlimited_height(), false).join("\n"))?;
     } else {
-        runtime.block_on(follow(&config))?;
+        runtime.block_on(follow(&socket))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Shows it again and again, until a signal. The terminal is as before then.
-async fn follow(config: &Config) -> anyhow::Result<()> {
+async fn follow(socket: &Path) -> anyhow::Result<()> {
     let mut ends = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
         .into_iter()
         .map(signal)
         .collect::<std::io::Result<Vec<_>>>()?;
     let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     // The first answer decides whether there is anything to show.
-    let mut report = understood(asked(config).await?)?;
+    let mut report = understood(asked(socket).await?)?;
     let mut fault: Option<String> = None;
     let _terminal = OtherScreen::enter()?;
     loop {
@@ -88,7 +84,7 @@ async fn follow(config: &Config) -> anyhow::Result<()> {
         }
         let answer = tokio::select! {
             () = any(&mut ends) => return Ok(()),
-            answer = asked(config) => answer,
+            answer = asked(socket) => answer,
         };
         match answer.and_then(understood) {
             Ok(new) => (report, fault) = (new, None),
@@ -97,9 +93,9 @@ async fn follow(config: &Config) -> anyhow::Result<()> {
     }
 }
 
-async fn asked(config: &Config) -> anyhow::Result<Value> {
+async fn asked(socket: &Path) -> anyhow::Result<Value> {
     let expected = ExpectedAnswer { at: "/traffic", what: "its status" };
-    exchange(&socket_file::socket_path(config), Method::GET, "/status", None, expected).await
+    exchange(socket, Method::GET, "/status", None, expected).await
 }
 
 fn understood(answer: Value) -> anyhow::Result<StatusReport> {

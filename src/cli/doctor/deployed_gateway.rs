@@ -101,6 +101,11 @@ impl Reply {
         (200..300).contains(&self.status)
     }
 
+    /// True for a failure in another form than wicketgate's.
+    pub(super) fn is_of_another(&self) -> bool {
+        self.status >= 500 && self.code().is_empty() && !self.json()["error"].is_string()
+    }
+
     /// `401 401-03`, for a report.
     pub(super) fn shown(&self) -> String {
         let code = self.code();
@@ -138,6 +143,12 @@ impl DeployedGateway {
 
     pub(super) fn is_secure(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// True where nobody else is on the way.
+    pub(super) fn is_loopback(&self) -> bool {
+        let host = self.host.trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// The host as TLS names it.

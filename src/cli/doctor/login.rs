@@ -8,9 +8,20 @@ use serde_json::Value;
 use super::deployed_gateway::{Outgoing, Reply, encoded};
 use super::report::DoctorReport;
 use super::{Trial, TrialAccount};
+use crate::hex::hex;
+use crate::secret::random_bytes;
 
 /// Shortest and longest lifetime that an ASAPP conversation can live with, in seconds.
 const LIFETIMES: std::ops::RangeInclusive<i64> = 300..=24 * 3600;
+
+/// What to do where something else than the gateway fails.
+pub(super) const OF_ANOTHER: &str =
+    "Not wicketgate answered, but what stands in front of it: is the gateway running, and can that reach it?";
+
+/// A name that nobody has, and that no earlier run has locked.
+pub(super) fn nobody() -> String {
+    format!("wicketgate-doctor-{}", hex(&random_bytes::<8>()))
+}
 
 /// What a login gave.
 #[derive(Debug, Clone)]
@@ -62,7 +73,8 @@ pub(super) async fn check(trial: &Trial, report: &mut DoctorReport) -> Option<Tr
     };
     let login = TrialLogin::of(&reply);
     let has_credential = login.credential().is_some();
-    report.note("login", reply.status == 200 && has_credential, format!("the answer is {}", reply.shown()), FIX);
+    let fix = if reply.is_of_another() { OF_ANOTHER } else { FIX };
+    report.note("login", reply.status == 200 && has_credential, format!("the answer is {}", reply.shown()), fix);
     if !has_credential {
         return None;
     }
@@ -182,7 +194,9 @@ pub(super) async fn others(trial: &Trial, report: &mut DoctorReport) -> (Option<
                 let login = TrialLogin::of(&reply);
                 let good = login.credential().is_some();
                 let saw = format!("the answer to the second account is {}", reply.shown());
-                report.note("login_second", good, saw, "See that the second account exists and its password is right");
+                const FIX: &str = "See that the second account exists and its password is right";
+                let fix = if reply.is_of_another() { OF_ANOTHER } else { FIX };
+                report.note("login_second", good, saw, fix);
                 good.then_some(login)
             }
             Err(error) => {
@@ -196,18 +210,21 @@ pub(super) async fn others(trial: &Trial, report: &mut DoctorReport) -> (Option<
 
 /// Wrong logins: docs/asapp.md, requirements 3 and 15.
 pub(super) async fn check_refusals(trial: &Trial, report: &mut DoctorReport) {
-    const STRANGER: &str = "wicketgate-doctor-nobody";
-    let stranger = Outgoing::form(&trial.login_path, &[("username", STRANGER), ("password", "not-a-password-1")]);
+    let nobody = nobody();
+    let stranger = Outgoing::form(&trial.login_path, &[("username", &nobody), ("password", "not-a-password-1")]);
     let wrong = Outgoing::form(&trial.login_path, &[("username", &trial.first.name), ("password", "not-a-password-1")]);
     let (unknown, wrong) = (trial.gateway.send(&stranger).await, trial.gateway.send(&wrong).await);
     if let (Ok(unknown), Ok(wrong)) = (unknown, wrong) {
         let mut faults = Vec::new();
         for (reply, what) in [(&unknown, "an unknown user"), (&wrong, "a wrong password")] {
-            if reply.status != 401 {
+            if reply.status == 429 {
+                faults.push(format!("{what} is locked by attempts before: `wicketgate attempts clear`"));
+            } else if reply.status != 401 {
                 faults.push(format!("{what} is {}", reply.shown()));
             }
         }
-        if anonymous(&unknown) != anonymous(&wrong) {
+        let is_locked = unknown.status == 429 || wrong.status == 429;
+        if !is_locked && anonymous(&unknown) != anonymous(&wrong) {
             faults.push("the answers tell who exists".to_owned());
         }
         report.note_faults(
@@ -223,7 +240,7 @@ pub(super) async fn check_refusals(trial: &Trial, report: &mut DoctorReport) {
         report.note("login_method", good, format!("GET is {}", reply.shown()), "Only POST may reach the login");
     }
     // Not the password itself: what stands in a query is logged by whoever stands in front.
-    let path = format!("{}?username={}&password=not-a-password-1", trial.login_path, encoded(STRANGER));
+    let path = format!("{}?username={}&password=not-a-password-1", trial.login_path, encoded(&nobody));
     if let Ok(reply) = trial.gateway.send(&Outgoing::new(Method::POST, path)).await {
         let saw = format!("a password in the query is {}", reply.shown());
         report.note("login_query", reply.status == 400, saw, "The login must refuse secrets in a query by 400");

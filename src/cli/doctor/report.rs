@@ -61,6 +61,28 @@ impl DoctorReport {
         self.skipped.push((check, why.into()));
     }
 
+    /// Names each of these that was neither made nor skipped, with the reason.
+    pub(super) fn fill(&mut self, all: &[&'static str], why: impl Fn(&Self, &str) -> String) {
+        for check in all {
+            let is_told = self.entries.iter().map(|entry| entry.check).any(|told| told == *check)
+                || self.skipped.iter().any(|(told, _)| told == check);
+            if !is_told {
+                let why = why(self, check);
+                self.skip(check, why);
+            }
+        }
+    }
+
+    /// True if this check was made.
+    pub(super) fn has(&self, check: &str) -> bool {
+        self.entries.iter().any(|entry| entry.check == check)
+    }
+
+    /// True if this check has a finding.
+    pub(super) fn is_bad(&self, check: &str) -> bool {
+        self.entries.iter().any(|entry| entry.check == check && !entry.ok)
+    }
+
     pub(super) fn is_good(&self) -> bool {
         !self.entries.is_empty() && self.entries.iter().all(|entry| entry.ok)
     }

@@ -2,6 +2,7 @@
 //! takes for it, must not become that customer.
 
 use http::HeaderName;
+use serde_json::Value;
 
 use super::deployed_gateway::Reply;
 use super::report::DoctorReport;
@@ -19,11 +20,14 @@ pub(super) async fn check(calls: &TrialCalls<'_>, report: &mut DoctorReport) {
         report.skip("spoofed_identity", "the calls to compare with got no reply");
         return;
     };
+    let own_identifier = calls.first.claims["sub"].as_str().unwrap_or_default();
     let (mut faults, mut refused, mut ignored) = (Vec::new(), 0, 0);
     for name in spellings(calls.trial.identifier_header.as_str()) {
         let Ok(header) = HeaderName::try_from(&name) else { continue };
         let Ok(reply) = calls.send(&calls.good(&calls.first).header(header, identifier)).await else { continue };
-        if is_of(&reply, identifier, &own, &other) {
+        let is_spelling = same_name(&name, calls.trial.identifier_header.as_str());
+        let is_taken = takes_the_place(&own, &reply, own_identifier, identifier);
+        if is_others(&reply, &own, &other) || is_taken || is_spelling && is_named(&reply, identifier, &own) {
             faults.push(format!("{name} makes the caller another customer"));
         } else if reply.is_success() {
             ignored += 1;
@@ -45,11 +49,43 @@ pub(super) async fn check(calls: &TrialCalls<'_>, report: &mut DoctorReport) {
     }
 }
 
-/// True if a reply is the other customer's, or names that one where the own reply does not.
-fn is_of(reply: &Reply, identifier: &str, own: &Reply, other: &Reply) -> bool {
+/// True if a reply is the other customer's.
+fn is_others(reply: &Reply, own: &Reply, other: &Reply) -> bool {
+    reply.is_success() && own.body != other.body && reply.body == other.body
+}
+
+/// True if a reply names the other customer, and the own one does not.
+fn is_named(reply: &Reply, identifier: &str, own: &Reply) -> bool {
     let names = |reply: &Reply| String::from_utf8_lossy(&reply.body).contains(identifier);
-    let is_others = own.body != other.body && reply.body == other.body;
-    reply.is_success() && (is_others || (names(reply) && !names(own)))
+    reply.is_success() && names(reply) && !names(own)
+}
+
+/// True if a reply names the other customer where the own one names the caller. A backend that echoes a header which nobody
+/// reads proves nothing.
+fn takes_the_place(own: &Reply, reply: &Reply, caller: &str, identifier: &str) -> bool {
+    fn replaced(own: &Value, now: &Value, caller: &str, identifier: &str) -> bool {
+        match (own, now) {
+            (Value::String(own), Value::String(now)) => own.contains(caller) && now.contains(identifier),
+            (Value::Array(own), Value::Array(now)) => {
+                own.iter().zip(now).any(|(own, now)| replaced(own, now, caller, identifier))
+            }
+            (Value::Object(own), Value::Object(now)) => {
+                own.iter().any(|(key, own)| now.get(key).is_some_and(|now| replaced(own, now, caller, identifier)))
+            }
+            _ => false,
+        }
+    }
+    if caller.is_empty() || caller == identifier || !reply.is_success() {
+        return false;
+    }
+    let text = String::from_utf8_lossy(&own.body);
+    let is_whole = text.contains(caller) && text.replace(caller, identifier).as_bytes() == &reply.body[..];
+    is_whole || replaced(&own.json(), &reply.json(), caller, identifier)
+}
+
+/// True for another spelling of a name, which CGI and the like take for the same.
+fn same_name(one: &str, other: &str) -> bool {
+    one.replace(['_', '.'], "-") == other.replace(['_', '.'], "-")
 }
 
 /// What CGI, WSGI, PHP and others take for the same name.

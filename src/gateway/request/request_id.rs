@@ -52,6 +52,9 @@ fn is_usable(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
     (1..=128).contains(&bytes.len())
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        // It is put into command lines and paths: no option, and no segment with a meaning.
+        && !bytes.starts_with(b"-")
+        && !matches!(bytes, b"." | b"..")
         && !value.to_str().is_ok_and(has_secret_shape)
 }
 
@@ -65,7 +68,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, HeaderValue::from_static("abc-1.2_3"));
         assert_eq!(ids.of(&headers), "abc-1.2_3");
-        for bad in ["", "a b", "a\"b", "a{b", "wgr_abc", "eyJh.eyJi.c", &"x".repeat(129)] {
+        for bad in
+            ["", "a b", "a\"b", "a{b", "wgr_abc", "eyJh.eyJi.c", ".", "..", "-", "-h", "--help", &"x".repeat(129)]
+        {
             headers.insert(REQUEST_ID, HeaderValue::from_str(bad).expect("a value"));
             assert_ne!(ids.of(&headers), bad);
         }

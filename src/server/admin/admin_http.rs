@@ -69,7 +69,7 @@ pub async fn serve(
             accepted = socket.accept() => accepted,
             _ = left.wait_for(|phase| *phase == Phase::Leaving) => return,
         };
-        let (stream, _) = match accepted {
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an operator's connection");
@@ -84,7 +84,7 @@ pub async fn serve(
             let service = service_fn(|request| {
                 place.used();
                 let sources = Arc::clone(&sources);
-                async move { Ok::<_, Infallible>(answer(request, &sources, end).await) }
+                async move { Ok::<_, Infallible>(answer(request, &sources, peer.ip(), end).await) }
             });
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
@@ -106,7 +106,7 @@ pub async fn serve(
 }
 
 /// The response. `end` is the end of the connection.
-async fn answer(request: Request<Incoming>, sources: &AdminSources, end: Instant) -> AdminResponse {
+async fn answer(request: Request<Incoming>, sources: &AdminSources, from: IpAddr, end: Instant) -> AdminResponse {
     let shared = &sources.shared;
     let path = request.uri().path();
     // Probes tell nobody anything, and must not fail because of the name by which they ask.
@@ -115,7 +115,7 @@ async fn answer(request: Request<Incoming>, sources: &AdminSources, end: Instant
         return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", told);
     }
     if let Some(action) = path.strip_prefix("/operate/").map(str::to_owned) {
-        return operate(request, &action, shared, &sources.wishes).await;
+        return operate(request, &action, shared, &sources.wishes, from).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());

@@ -3,7 +3,7 @@
 
 pub(super) mod api_error;
 pub(super) mod attempts;
-mod audited;
+pub(in crate::server::admin) mod audited;
 mod clock;
 mod customer_rules;
 mod handover;

@@ -3,6 +3,7 @@
 //! Only with the operator's token in `Authorization`, which no browser sends by itself: another site can make a browser ask,
 //! but not as an operator. Whoever guesses waits after each try; the right token is never made to wait.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -17,6 +18,7 @@ use crate::gateway::Shared;
 use crate::log_throttle::LogThrottle;
 use crate::secret::Secret;
 use crate::server::admin::admin_socket::api_error::Fault;
+use crate::server::admin::admin_socket::audited::about;
 use crate::server::admin::admin_socket::revocations::{Revocation, revoke};
 use crate::server::admin::admin_socket::{Wish, ask_process, attempts, logins, read};
 
@@ -45,33 +47,40 @@ pub(super) async fn operate(
     action: &str,
     shared: &Shared,
     wishes: &mpsc::Sender<Wish>,
+    from: IpAddr,
 ) -> AdminResponse {
-    if let Err(Fault(status, message)) = may_operate(&request, shared).await {
+    if let Err(Fault(status, message)) = may_operate(&request, shared, from).await {
         return answer(status, &json!({ "error": message }));
     }
     if !ACTIONS.contains(&action) {
         return answer(StatusCode::NOT_FOUND, &json!({ "error": ACTIONS.join(", ") }));
     }
     let outcome = act(request, action, shared, wishes).await;
-    note_action(shared, action, outcome.as_ref().err());
+    note_action(shared, action, from, &outcome);
     match outcome {
         Ok(done) => answer(StatusCode::OK, &done),
         Err(Fault(status, message)) => answer(status, &json!({ "error": message })),
     }
 }
 
-/// Logs what an operator did by the page, or could not do. What was ended or revoked is logged where that happens; the
-/// message of a fault may repeat what was typed.
-fn note_action(shared: &Shared, action: &str, fault: Option<&Fault>) {
+/// Logs what an operator did by the page, or could not do, from where, and what it was about. The message of a fault may repeat
+/// what was typed.
+fn note_action(shared: &Shared, action: &str, from: IpAddr, done: &Result<Value, Fault>) {
+    let fault = done.as_ref().err();
     let outcome = fault.map_or("done", |_| "failed");
     let status = fault.map(|Fault(status, _)| status.as_u16());
     let event = AuditEvent::new("operator_action", fault.map_or("ok", |_| "failed"));
-    shared.audit.note(event.by_token().with("action", action).with_some("status", status));
+    let event = event.by_token().with("action", action).with_some("status", status);
+    let event = event.with("client_address", from.to_canonical().to_string());
+    shared.audit.note(match done {
+        Ok(answer) => about(event, answer),
+        Err(_) => event,
+    });
     tracing::info!(action, outcome, status, "an operator acted by the status page");
 }
 
 /// True to the token, from no other site, and in a form that only the page sends.
-async fn may_operate(request: &Request<Incoming>, shared: &Shared) -> Result<(), Fault> {
+async fn may_operate(request: &Request<Incoming>, shared: &Shared, from: IpAddr) -> Result<(), Fault> {
     let fault = |status, message: &str| Err(Fault(status, message.to_owned()));
     let policy = shared.policy();
     let Some(token) = &policy.operator_token else {
@@ -90,7 +99,7 @@ async fn may_operate(request: &Request<Incoming>, shared: &Shared) -> Result<(),
             tracing::warn!(left_out, "somebody showed a wrong operator's token");
         }
         let refused = AuditEvent::new("operator_action", "wrong_token").counted_as("operator_token_failures");
-        shared.audit.note(refused);
+        shared.audit.note(refused.with("client_address", from.to_canonical().to_string()));
         tokio::time::sleep(PAUSE).await;
         return fault(StatusCode::UNAUTHORIZED, "this is not the operator's token");
     }
@@ -125,7 +134,7 @@ async fn act(
         "end_session" => {
             let NamedSession { id } = read(body).await?;
             let ended = logins::end(shared, &id).await?;
-            Ok(json!({ "ended": ended["id"] }))
+            Ok(json!({ "ended": ended["id"], "customer": ended["customer"] }))
         }
         "revoke" => {
             let asked: Revocation = read(body).await?;

@@ -59,5 +59,5 @@ pub(in crate::server::admin) async fn clear(shared: &Shared, asked: NamedAttempt
     let cleared = shared.state.clear_attempts(&who, from.as_ref()).await?;
     let attempt = shown_attempt(&shared.policy(), &who);
     tracing::info!(kind = asked.kind, attempt, cleared, "an operator cleared failed attempts");
-    Ok(json!({ "attempt": attempt, "cleared": cleared }))
+    Ok(json!({ "kind": asked.kind, "attempt": attempt, "cleared": cleared }))
 }

@@ -38,13 +38,8 @@ impl AuditedRequest {
     pub(super) fn event(self, outcome: &Result<Value, Fault>) -> AuditEvent {
         match outcome {
             Ok(answer) => {
-                let mut event = AuditEvent::new(self.name, "ok").by_operator(self.uid, self.pid);
-                if self.name != "state_read" {
-                    for key in ["id", "customer", "kind", "revoked", "attempt", "cleared"] {
-                        event = event.with_some(key, answer.get(key).filter(|value| !value.is_null()).cloned());
-                    }
-                }
-                event
+                let event = AuditEvent::new(self.name, "ok").by_operator(self.uid, self.pid);
+                if self.name == "state_read" { event } else { about(event, answer) }
             }
             Err(Fault(status, _)) => {
                 let event = AuditEvent::new(self.name, "failed").by_operator(self.uid, self.pid);
@@ -52,4 +47,12 @@ impl AuditedRequest {
             }
         }
     }
+}
+
+/// With the names of what an answer says was changed: opaque ones, and digests of the names that were tried.
+pub(in crate::server::admin) fn about(event: AuditEvent, answer: &Value) -> AuditEvent {
+    const NAMES: [&str; 7] = ["id", "ended", "customer", "kind", "revoked", "attempt", "cleared"];
+    NAMES
+        .into_iter()
+        .fold(event, |event, key| event.with_some(key, answer.get(key).filter(|value| !value.is_null()).cloned()))
 }

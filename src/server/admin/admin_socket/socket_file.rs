@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 
 /// File name in the state directory.
-const SOCKET: &str = "admin.sock";
+pub const SOCKET: &str = "admin.sock";
 /// Longest path of a socket, in bytes (`sun_path` of unix(7), with its final zero).
 const LONGEST_PATH: usize = 107;
 
