@@ -20,6 +20,11 @@ pub struct Attribution {
 }
 
 impl Attribution {
+    /// Returns whether a client or an API key is known.
+    pub fn names_caller(&self) -> bool {
+        self.client.is_some() || self.api_key.is_some()
+    }
+
     /// Adds what another one knows, and keeps the rest.
     pub fn add(&mut self, more: Self) {
         let Self { client, api_key, customer, lacks } = more;

@@ -37,7 +37,7 @@ impl Gateway {
         refused: Option<&Refused>,
         record: &mut Record,
     ) {
-        if record.checks.is_some() || !self.explanations.take(Instant::now()) {
+        if record.checks.is_some() || !self.explanations.take(record.known.names_caller(), Instant::now()) {
             return;
         }
         let Origin { current, connection, taken } = origin;
@@ -81,7 +81,7 @@ impl Gateway {
         refused: &Refused,
         record: &mut Record,
     ) {
-        if record.explanation.is_none() && self.explanations.take(Instant::now()) {
+        if record.explanation.is_none() && self.explanations.take(record.known.names_caller(), Instant::now()) {
             let explanation: Explanation = summary(record, connection, refused);
             record.explanation = Some(Arc::new(explanation));
         }

@@ -185,7 +185,10 @@ pub(super) fn query_of(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
 /// A text as the value that it is for one of these types.
 fn typed(text: &str, types: &BTreeSet<String>) -> Value {
     let has = |kind: &str| types.contains(kind);
-    if (has("integer") || has("number"))
+    // Only as JSON writes it: the parser would skip white space around it.
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    if is_number
+        && (has("integer") || has("number"))
         && let Ok(number) = serde_json::from_str::<serde_json::Number>(text)
     {
         return Value::Number(number);
