@@ -38,6 +38,10 @@ fn a_reload_after_which_a_known_client_is_refused_is_rolled_back_and_says_so() {
     gateway.profile().send().ok();
     assert_eq!(rolled_back(&gateway) as u64, 1);
     gateway.expect_metric("wicketgate_config_last_reload_successful", &[], 0.0);
+    eventually("the status names it", || {
+        let status = gateway.admin("/status.json").text();
+        status.contains("The last reload was rolled back: ") && status.contains("the file on disk is not in force")
+    });
     // What it would have changed is kept.
     let reloads = gateway_reloads(&gateway);
     assert_eq!(reloads[0]["outcome"], "rolled_back");
