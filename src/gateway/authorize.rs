@@ -100,27 +100,7 @@ impl Gateway {
         }
         record.trace.step("customer");
         identifier::matches_named_customer(route, &caller, call, record)?;
-        let within = call.is_within(limit);
-        record.steps().note("body_size", within.is_ok(), || {
-            let saw =
-                call.head.body_length().map_or_else(|| "no announced length".to_owned(), |length| length.to_string());
-            StepDetail::new(format!("at most {limit} bytes"), saw)
-                .at(format!("/routes/{}/limits/body", pointer_step(&route.name)))
-        });
-        within?;
-        let typed = call.has_type_for(route);
-        if !route.content_types.is_empty() {
-            record.steps().note("content_type", typed.is_ok(), || {
-                let kind = match call.content_type() {
-                    Ok(Some(found)) => shown(&found.kind),
-                    Ok(None) => "none".to_owned(),
-                    Err(_) => "a field that cannot be read as a type, or two".to_owned(),
-                };
-                let wanted = format!("a body of {}, or none", route.content_types.join(" or "));
-                StepDetail::new(wanted, kind).at(format!("/routes/{}/content_types", pointer_step(&route.name)))
-            });
-        }
-        typed?;
+        body_fits(route, call, limit, record)?;
         record.trace.step("limits");
         self.within_limits(route, &caller, call, record, rate_limit_headers).await?;
         Ok((caller, proof))
@@ -319,6 +299,30 @@ impl Gateway {
         };
         Ok(caller)
     }
+}
+
+/// Checks the size and the type that a call announces of its body.
+fn body_fits(route: &Route, call: &Call<'_>, limit: u64, record: &Record) -> Result<(), Refused> {
+    let within = call.is_within(limit);
+    record.steps().note("body_size", within.is_ok(), || {
+        let length = call.head.body_length().map(|length| length.to_string());
+        StepDetail::new(format!("at most {limit} bytes"), length.unwrap_or_else(|| "no announced length".to_owned()))
+            .at(format!("/routes/{}/limits/body", pointer_step(&route.name)))
+    });
+    within?;
+    let typed = call.has_type_for(route);
+    if !route.content_types.is_empty() {
+        record.steps().note("content_type", typed.is_ok(), || {
+            let kind = match call.content_type() {
+                Ok(Some(found)) => shown(&found.kind),
+                Ok(None) => "none".to_owned(),
+                Err(_) => "a field that cannot be read as a type, or two".to_owned(),
+            };
+            let wanted = format!("a body of {}, or none", route.content_types.join(" or "));
+            StepDetail::new(wanted, kind).at(format!("/routes/{}/content_types", pointer_step(&route.name)))
+        });
+    }
+    Ok(typed?)
 }
 
 /// The name of the span of a lookup.

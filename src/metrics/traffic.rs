@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use foldhash::HashMap;
 
 use super::histogram::Durations;
-use super::{Metrics, locked};
+use super::{Losses, Metrics, locked};
 
 /// Counts of requests and their durations since the start.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +44,8 @@ pub struct Traffic {
     pub in_flight: i64,
     /// Callers' connections that are open.
     pub connections: i64,
+    /// What could not be written or sent.
+    pub losses: Losses,
 }
 
 /// Durations by bucket of the histogram; `None` before the first.
@@ -84,7 +86,7 @@ impl DurationCounts {
 impl Metrics {
     /// Traffic so far; with `by_route` also that of each route.
     pub fn traffic(&self, by_route: bool) -> Traffic {
-        let mut traffic = Traffic::default();
+        let mut traffic = Traffic { losses: self.losses(), ..Traffic::default() };
         for worker in locked(&self.workers).iter() {
             traffic.in_flight += worker.in_flight.load(Ordering::Relaxed);
             traffic.connections += worker.connections.load(Ordering::Relaxed);

@@ -171,6 +171,11 @@ impl ApiDescription {
         !self.any.is_empty()
     }
 
+    /// The number of places that are removed from responses, over all operations.
+    pub fn redacted_places(&self) -> usize {
+        self.operations.iter().flat_map(HashMap::values).map(|operation| operation.redacted.any().len()).sum()
+    }
+
     /// The operation of a request, by its path as the caller sent it. HEAD is that of GET where it has none of its own.
     pub fn operation(&self, method: &Method, path: &str) -> DescribedOperation<'_> {
         DescribedOperation { api: self, operation: self.find(method, path).map(|(operation, _)| operation) }

@@ -8,6 +8,7 @@ mod identifiers;
 mod key_change;
 mod key_versions;
 mod meaning;
+mod redactions;
 mod replay;
 mod routes;
 mod rules;
@@ -34,6 +35,7 @@ pub struct Compared {
 pub fn differences(old: &Compared, new: &Compared, now: u64) -> Vec<PolicyChange> {
     let mut changes = identifiers::changes(old, new, now);
     changes.extend(routes::changes(&old.meaning, &new.meaning));
+    changes.extend(redactions::changes(&old.policy, &new.policy));
     changes.extend(cuts::changes(old, new));
     changes.extend(callers::changes(old, new));
     changes.extend(identifiers::vanished_accounts(&old.policy, &new.policy));

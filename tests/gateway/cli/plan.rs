@@ -514,3 +514,15 @@ fn a_route_that_demands_of_callers_what_no_shape_of_a_request_tells_is_a_danger(
         check(name, &old, &change(old.clone()), expected);
     }
 }
+
+#[test]
+fn accounts_that_vanish_are_counted_and_not_named() {
+    let old = base();
+    let mut less = old.clone();
+    less.accounts.pop();
+    let mut new = old.clone().set("/login/accounts/file", json!("less.yaml"));
+    new.files.push(("less.yaml".into(), less.accounts_text()));
+    check("accounts", &old, &new, &[(true, "1 of 2 accounts vanish")]);
+    let (_, answer) = compare(&old, &new);
+    assert!(!answer.to_string().contains(BOB.name), "{answer}");
+}

@@ -94,7 +94,7 @@ pub(super) fn gather(
         issuers: issuers(&policy, now),
         reloads: reloads(shared),
     };
-    report.problems = problems(&report, readiness.lacking.as_deref());
+    report.problems = problems(&report, readiness.lacking.as_deref(), history.lost_lately(&traffic));
     report
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::report::{Second, TrafficReport};
-use crate::metrics::{RouteCounts, Traffic, TrafficCounts};
+use crate::metrics::{Losses, RouteCounts, Traffic, TrafficCounts};
 
 /// Seconds that are kept.
 pub(super) const SECONDS: usize = 300;
@@ -13,6 +13,9 @@ const BY_ROUTE_EACH: u64 = 10;
 
 /// Looks at all routes that are kept: they reach back a minute.
 const LOOKS: usize = 7;
+
+/// Looks at what was lost that are kept: they reach back 15 minutes.
+const LOSSES: usize = 91;
 
 /// Seconds over which present rates are taken.
 const PRESENT: usize = 10;
@@ -25,6 +28,8 @@ pub(super) struct History {
     seconds: VecDeque<Second>,
     /// All routes, every ten seconds.
     looks: VecDeque<Traffic>,
+    /// What had been lost, every ten seconds.
+    losses: VecDeque<Losses>,
     /// Seconds so far.
     ticks: u64,
 }
@@ -57,6 +62,7 @@ impl History {
         }
         push(&mut self.sums, PRESENT + 1, now);
         if is_look {
+            push(&mut self.losses, LOSSES, traffic.losses);
             push(&mut self.looks, LOOKS, traffic);
         }
     }
@@ -64,6 +70,11 @@ impl History {
     /// The look at all routes of a minute ago, or the first one.
     pub(super) fn minute_ago(&self) -> Option<&Traffic> {
         self.looks.front()
+    }
+
+    /// What was lost in the last 15 minutes.
+    pub(super) fn lost_lately(&self, now: &Traffic) -> Losses {
+        now.losses.since(self.losses.front().copied().unwrap_or_default())
     }
 
     /// The present traffic, with the seconds of before.

@@ -2,6 +2,7 @@
 
 use super::report::{BackendReport, IssuerReport, StatusProblem, StatusReport};
 use super::shown;
+use crate::metrics::Losses;
 
 /// Days before the end of a certificate at which it is time.
 const SOON: i64 = 14;
@@ -12,8 +13,9 @@ const DAY: i64 = 24 * 3600;
 /// The most problems of one kind that are named one by one.
 const MOST_NAMED: usize = 5;
 
-/// What is wrong. `lacking` is the part without which this replica is not ready.
-pub(super) fn problems(report: &StatusReport, lacking: Option<&str>) -> Vec<StatusProblem> {
+/// What is wrong. `lacking` is the part without which this replica is not ready, `lost` what could
+/// not be written or sent in the last 15 minutes.
+pub(super) fn problems(report: &StatusReport, lacking: Option<&str>, lost: Losses) -> Vec<StatusProblem> {
     let mut found = Found::default();
     if report.phase == "draining" {
         found.serious("summary", "This process is ending: it takes no new requests.".to_owned());
@@ -61,6 +63,15 @@ pub(super) fn problems(report: &StatusReport, lacking: Option<&str>) -> Vec<Stat
         let word = most.map(|word| format!(", most with `{}`", word.word)).unwrap_or_default();
         let percent = (100.0 * traffic.refused_rate / traffic.rate.max(traffic.refused_rate)).round();
         found.soon("refusals", format!("{percent} % of the last requests were refused{word}."));
+    }
+    for (count, what) in [
+        (lost.audit_events, "events of the audit log were lost"),
+        (lost.access_lines, "lines of the access log were dropped"),
+        (lost.spans, "spans were dropped"),
+    ] {
+        if count > 0 {
+            found.soon("summary", format!("In the last 15 minutes {count} {what}."));
+        }
     }
     found.in_order()
 }
