@@ -231,3 +231,48 @@ fn check_warns_where_hashes_of_accounts_or_of_clients_secrets_differ_in_cost_and
     }
     assert!(uneven.contains("wicketgate hash-password") && uneven.contains("wicketgate new client-secret"), "{uneven}");
 }
+
+#[test]
+fn in_an_incident_the_gateway_is_asked_though_gateway_yaml_is_not_good() {
+    let (_backend, gateway) = world();
+    let file = gateway.files.path.join("gateway.yaml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    for fault in ["\nfoo: [", "\nfoo: 1\n"] {
+        gateway.files.write("gateway.yaml", &(good.clone() + fault));
+        for args in [
+            &["sessions", "list"][..],
+            &["attempts", "list"],
+            &["keys"],
+            &["top", "--once"],
+            &["state", "backup", "to.backup"],
+            &["revoke", "client", "asapp"],
+        ] {
+            let (code, said, complained) = gateway.files.run(args);
+            assert_eq!(code, 0, "{args:?}: {said}{complained}");
+            assert!(complained.contains("is not good: asking the gateway at"), "{args:?}: {complained}");
+        }
+        std::fs::remove_file(gateway.files.path.join("to.backup")).unwrap();
+    }
+    let stopped = gateway::Workspace::new(&Config::new(&Backend::start()));
+    stopped.write("gateway.yaml", "foo: [");
+    let said = stopped.fails(&["sessions", "list"]);
+    assert!(said.contains("no gateway answers at") && said.contains("--config"), "{said}");
+}
+
+#[test]
+fn an_access_log_among_the_files_of_the_state_is_refused_also_by_a_symbolic_link() {
+    let found = |file: &str| {
+        let config = Config::new(&Backend::start()).set("/log/access", json!({"file": file}));
+        let files = gateway::Workspace::new(&config);
+        std::fs::create_dir_all(files.path.join("data")).unwrap();
+        std::os::unix::fs::symlink("data/audit.jsonl", files.path.join("link.log")).unwrap();
+        std::fs::write(files.path.join("data/audit.jsonl"), "").unwrap();
+        files.run(&["check"])
+    };
+    for file in ["data/audit.jsonl", "link.log"] {
+        let (code, _, complained) = found(file);
+        assert!(code == 1 && complained.contains("log.access.file"), "{file}: {complained}");
+    }
+    let (code, _, complained) = found("access.log");
+    assert_eq!(code, 0, "{complained}");
+}

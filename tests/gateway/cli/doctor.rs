@@ -261,3 +261,32 @@ fn what_is_no_url_or_no_file_is_said_before_anything_is_called() {
     let arguments = ["doctor", "--url", "https://localhost:1", "--username", "a", "--password-file", "nowhere"];
     assert!(gateway.files.fails(&arguments).contains("nowhere"));
 }
+
+#[test]
+fn no_password_is_sent_in_the_clear_to_another_host() {
+    use std::io::Read as _;
+    let files = Workspace::new(&Config::new(&Backend::start()));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (code, said, _) = examine(&files, &format!("http://0.0.0.0:{port}"), &["--json"]);
+    assert_eq!(code, 1, "{said}");
+    listener.set_nonblocking(true).unwrap();
+    while let Ok((mut stream, _)) = listener.accept() {
+        let mut sent = Vec::new();
+        stream.set_nonblocking(false).unwrap();
+        stream.read_to_end(&mut sent).unwrap();
+        assert_eq!(sent, b"", "only a connection");
+    }
+}
+
+#[test]
+fn each_check_that_was_not_made_is_named_with_the_reason() {
+    let files = Workspace::new(&Config::new(&Backend::start()));
+    let (_, said, _) = examine(&files, "https://localhost:1", &["--json"]);
+    let report: Value = serde_json::from_str(&said).unwrap();
+    let skipped = report["skipped"].as_array().unwrap();
+    for check in CHECKS.iter().filter(|check| **check != "tls") {
+        let told = skipped.iter().find(|skipped| skipped["check"] == **check);
+        assert!(told.is_some_and(|told| told["why"].as_str().unwrap().contains("no way")), "{check}: {said}");
+    }
+}

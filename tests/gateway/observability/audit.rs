@@ -216,6 +216,8 @@ fn whoever_changes_the_log_is_found_with_the_line() {
     let anchored = ["audit", "verify", "--config", "gateway.yaml", "--anchor", &head];
     let said = files.fails(&anchored);
     assert!(said.contains("the anchor is not in this log"), "{said}");
+    files.write(FILE, "");
+    assert!(files.fails(&["audit", "verify"]).contains("no lines"));
     files.write(FILE, &whole);
     files.succeeds(&anchored);
 }

@@ -518,6 +518,16 @@ fn the_operator_ends_sessions_revokes_and_clears_lockouts() {
         |action: &str| gateway.stderr.wait(|line| line["action"] == action && line["outcome"] == "done").is_some();
     assert!(acted("end_session") && acted("revoke") && acted("clear_attempts"));
     assert!(!gateway.stderr.all().iter().any(|line| line.contains(BOB.name)), "no name of a person is logged");
+    let audit = || std::fs::read_to_string(gateway.files.path.join("data/audit.jsonl")).unwrap_or_default();
+    eventually("the audit log has what each action was about", || {
+        let text = audit();
+        let mut lines = text.lines().filter(|line| line.contains("operator_action") && line.contains("client_address"));
+        let about =
+            [format!("\"ended\":{id}"), format!("\"revoked\":[\"{}\"]", CLIENT.name), "\"cleared\":".to_owned()];
+        let lines: Vec<&str> = lines.by_ref().collect();
+        about.iter().all(|about| lines.iter().any(|line| line.contains(about)))
+    });
+    assert!(!audit().contains(BOB.name), "no name of a person is in the audit log");
 }
 
 #[test]
