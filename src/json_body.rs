@@ -96,6 +96,27 @@ pub enum JsonFault {
     TooDeep,
 }
 
+impl JsonFault {
+    /// The cause in this body, in a phrase without anything of the body.
+    pub fn cause(self, body: &[u8]) -> &'static str {
+        match self {
+            Self::NotObject => "it is no object",
+            Self::Repeated => "an object has a member twice",
+            Self::OtherSpelling => "a member has a name in another spelling",
+            Self::TooDeep => "it is nested more than 100 levels deep",
+            Self::NotJson if body.starts_with(b"\xef\xbb\xbf") => "it starts with a byte order mark",
+            Self::NotJson if std::str::from_utf8(body).is_err() => "it is not in UTF-8",
+            Self::NotJson => match serde_json::from_slice::<serde_json::Value>(body) {
+                Err(error) if error.to_string().starts_with("number out of range") => "a number is out of range",
+                Err(error) if ["surrogate", "hex escape"].iter().any(|word| error.to_string().contains(word)) => {
+                    "a string has half of a surrogate pair"
+                }
+                _ => "it is not well-formed",
+            },
+        }
+    }
+}
+
 /// A body that has one reading only, and the place of a member in it.
 #[derive(Debug)]
 pub struct Document<'a> {

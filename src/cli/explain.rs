@@ -64,6 +64,9 @@ pub(super) struct Explain {
     /// The number of the listener, from 0. Default: the one of the port, else the first for the host.
     #[arg(long, value_name = "NUMBER")]
     listener: Option<usize>,
+    /// Of several refusals with this id, the one of this time, in milliseconds since 1970.
+    #[arg(long, value_name = "MILLISECONDS", requires = "request")]
+    at: Option<u64>,
     /// Read gateway.yaml, and ask no gateway: sessions, revocations, limits and fetched keys are not known.
     #[arg(long)]
     offline: bool,
@@ -85,7 +88,8 @@ pub(super) fn explain(what: &Explain) -> anyhow::Result<ExitCode> {
         Some(question) if what.offline => offline::explain(file, &question)?,
         Some(question) => asked(file, &question)?,
         None => {
-            let answer = answer_about(file, what.request.as_deref().unwrap_or_default().trim())?;
+            let id = what.request.as_deref().unwrap_or_default().trim();
+            let answer = answer_about(file, id, what.at)?;
             refusal = answer["refusal"].clone();
             found(&answer)?
         }
@@ -161,15 +165,22 @@ impl Explain {
 }
 
 /// What the running gateway knows of the refusal with this request id.
-fn answer_about(file: &Path, id: &str) -> anyhow::Result<Value> {
+fn answer_about(file: &Path, id: &str, at: Option<u64>) -> anyhow::Result<Value> {
     if has_secret_shape(id) {
         bail!(
             "this looks like a secret, and is no request id: see X-Request-Id of the response, or `request_id` of the access log"
         );
     }
-    let target = format!("/refusals/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+    let time = at.map(|at| format!("?at={at}")).unwrap_or_default();
+    let target = format!("/refusals/{}{time}", utf8_percent_encode(id, NON_ALPHANUMERIC));
     let expected = ExpectedAnswer { at: "/refusal", what: "which refusal that is" };
-    ask(file, Method::GET, &target, None, expected)
+    let answer = ask(file, Method::GET, &target, None, expected)?;
+    let times: Vec<String> = answer["times_ms"].as_array().into_iter().flatten().map(Value::to_string).collect();
+    if at.is_none() && times.len() > 1 {
+        let (count, times) = (times.len(), times.join(", "));
+        writeln!(std::io::stderr(), "{count} refusals have this id; --at MILLISECONDS chooses: {times}")?;
+    }
+    Ok(answer)
 }
 
 /// The explanation in that answer.

@@ -102,6 +102,14 @@ impl Refused {
         }
     }
 
+    /// The same as [`Refused::row`], as it may stay in memory: without names that the caller made up.
+    pub(super) fn kept_row(&self) -> Row {
+        match self.detail.as_deref() {
+            Some(Detail::Misfit { kept, .. }) => Row { message: misfit_message(kept).into(), ..row(self.refusal) },
+            _ => self.row(),
+        }
+    }
+
     /// The row of the table, with the detail in its message.
     pub(super) fn row(&self) -> Row {
         use Refusal as R;
@@ -142,11 +150,16 @@ impl Refused {
                 return self::row(R::UnknownClient);
             }
             Detail::Challenges { .. } => return row,
-            Detail::Misfit(misfit) => format!("The request does not fit the API description: {misfit}."),
+            Detail::Misfit { told, .. } => misfit_message(told),
+            Detail::Json(cause) => format!("The body cannot be read as JSON in one way only: {cause}."),
             Detail::Grants(grants) => format!("The grant type is not supported; accepted: {grants}."),
         };
         Row { message: message.into(), ..row }
     }
+}
+
+fn misfit_message(misfit: &str) -> String {
+    format!("The request does not fit the API description: {misfit}.")
 }
 
 /// Detail for the caller's developer. All of it is ASCII without quotes and backslashes, and none of it is the
@@ -168,7 +181,14 @@ pub(crate) enum Detail {
     /// The limit of the body, in bytes.
     Limit(u64),
     /// The place that does not fit the description of the API, and the rule.
-    Misfit(Box<str>),
+    Misfit {
+        /// As the caller is told, with names of its own.
+        told: Box<str>,
+        /// As it may be kept, without them.
+        kept: Box<str>,
+    },
+    /// Why a body is no JSON, in a phrase.
+    Json(&'static str),
     /// The grant types that are accepted.
     Grants(Box<str>),
     /// The ways in which the route takes clients: by token, and others.

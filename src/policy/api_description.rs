@@ -7,6 +7,7 @@ mod document;
 mod operation;
 mod parameters;
 mod redaction;
+mod rounding;
 mod schemas;
 mod template;
 mod walk;
@@ -193,7 +194,7 @@ impl ApiDescription {
     pub fn check(&self, method: &Method, path: &str, request: &DescribedRequest<'_>) -> Result<(), UndescribedRequest> {
         let Some(((operation, values), schemas)) = self.find(method, path).zip(self.schemas.as_ref()) else {
             let rule = "no operation of this method and path is described".to_owned();
-            return Err(UndescribedRequest::Misfit(schemas::Misfit { place: "/".to_owned(), rule }));
+            return Err(UndescribedRequest::Misfit(schemas::Misfit::at("/", "/", &rule)));
         };
         operation.check(request, &values, schemas)
     }

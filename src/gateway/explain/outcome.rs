@@ -98,7 +98,7 @@ pub(super) fn summary(record: &Record, connection: &Connection, refused: &Refuse
 
 /// Makes this refusal the outcome: the last step that refused is its own. One that no step tells of gets a step.
 pub(super) fn settle(explanation: &mut Explanation, refusal: Refusal, refused: Option<&Refused>) {
-    let row = refused.map_or_else(|| row(refusal), Refused::row);
+    let row = refused.map_or_else(|| row(refusal), Refused::kept_row);
     let is_told = explanation.refusal.as_deref().is_none_or(|told| told == refusal.as_str());
     // The steps at the end that refused are those of this refusal, the most exact one first. A route that only observes
     // may have met others before.

@@ -49,11 +49,12 @@ fn checked(description: &RouteDescription, call: &Call<'_>) -> Result<(), Refuse
     let (method, uri) = (&call.parts.method, &call.parts.uri);
     let request = DescribedRequest { query: uri.query(), headers, kind: kind.as_deref(), body };
     description.api.check(method, uri.path(), &request).map_err(|fault| match fault {
-        UndescribedRequest::Json => Refusal::Json.into(),
+        UndescribedRequest::Json(cause) => Refused::with(Detail::Json(cause), Refusal::Json),
         UndescribedRequest::Kind(kinds) => Refused::of_types(&kinds),
         UndescribedRequest::Misfit(misfit) => {
             let told = format!("{} {}", misfit.place, misfit.rule);
-            Refused::with(Detail::Misfit(told.into()), Refusal::Schema)
+            let kept = format!("{} {}", misfit.kept_place, misfit.rule);
+            Refused::with(Detail::Misfit { told: told.into(), kept: kept.into() }, Refusal::Schema)
         }
     })
 }

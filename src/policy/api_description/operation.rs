@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::document::{ApiDocument, DescriptionFault};
 use super::parameters::{Given, Parameter, ParameterPlace, RequestTexts, is_json, query_of};
 use super::redaction::RedactedResponses;
+use super::rounding::has_rounded_number;
 use super::schemas::{Misfit, SchemaCollector, Schemas, harmless};
 use crate::json_body;
 
@@ -51,15 +52,16 @@ pub struct DescribedRequest<'r> {
 pub enum UndescribedRequest {
     /// A member or parameter does not fit.
     Misfit(Misfit),
-    /// The body is not JSON, or JSON with two readings.
-    Json,
+    /// The body is not JSON, or JSON with two readings; the cause in a phrase.
+    Json(&'static str),
     /// The body's media type is none of these.
     Kind(Vec<String>),
 }
 
 impl UndescribedRequest {
     fn at(place: impl Into<String>, rule: &str) -> Self {
-        Self::Misfit(Misfit { place: harmless(&place.into()), rule: rule.to_owned() })
+        let place = harmless(&place.into());
+        Self::Misfit(Misfit::at(&place, &place, rule))
     }
 }
 
@@ -144,7 +146,11 @@ impl BodyRule {
         if !is_json(kind) {
             return Ok(());
         }
-        let value = json_body::value(request.body).map_err(|_| UndescribedRequest::Json)?;
+        let value =
+            json_body::value(request.body).map_err(|fault| UndescribedRequest::Json(fault.cause(request.body)))?;
+        if has_rounded_number(request.body) {
+            return Err(UndescribedRequest::at("/", "has a number with more digits than can be compared"));
+        }
         match media.schema {
             Some(schema) => schemas.check(schema, value).map_err(UndescribedRequest::Misfit),
             None => Ok(()),
@@ -190,8 +196,9 @@ fn check_parameter(
         }
     }
     let Some(misfit) = first else { return Ok(()) };
-    let below = if misfit.place == "/" { "" } else { &misfit.place };
-    Err(UndescribedRequest::at(format!("{}{below}", place()), &misfit.rule))
+    let whole = harmless(&place());
+    let at = |below: &str| format!("{whole}{}", if below == "/" { "" } else { below });
+    Err(UndescribedRequest::Misfit(Misfit::at(&at(&misfit.place), &at(&misfit.kept_place), &misfit.rule)))
 }
 
 /// The parameters of an operation: its own, and those of its path item that it does not have itself.

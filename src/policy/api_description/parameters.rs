@@ -8,6 +8,7 @@ use percent_encoding::percent_decode;
 use serde_json::Value;
 
 use super::document::ApiDocument;
+use super::rounding::{is_of_number, is_rounded};
 use crate::json_body;
 
 /// A parameter of the path, the query or a header.
@@ -186,7 +187,7 @@ pub(super) fn query_of(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
 fn typed(text: &str, types: &BTreeSet<String>) -> Value {
     let has = |kind: &str| types.contains(kind);
     // Only as JSON writes it: the parser would skip white space around it.
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let is_number = text.bytes().all(is_of_number) && !is_rounded(text);
     if is_number
         && (has("integer") || has("number"))
         && let Ok(number) = serde_json::from_str::<serde_json::Number>(text)

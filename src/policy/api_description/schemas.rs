@@ -1,5 +1,6 @@
 //! All schemas that requests are held against, compiled together: what they share is compiled once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
@@ -13,6 +14,12 @@ use super::walk;
 
 /// The most memory that a pattern may take when it is compiled, in bytes.
 const LARGEST_PATTERN: usize = 1024 * 1024;
+/// The most elements of an array that are compared with each other under `uniqueItems`.
+const MOST_UNIQUE: u64 = 10_000;
+/// Stands for a name that a caller made up.
+const UNDESCRIBED: &str = "(a member that is not described)";
+/// The longest name of that kind that its caller is told, in bytes.
+const LONGEST_NAME: usize = 64;
 /// The longest place that a caller is told, in bytes.
 const LONGEST_PLACE: usize = 200;
 
@@ -21,8 +28,16 @@ const LONGEST_PLACE: usize = 200;
 pub struct Misfit {
     /// A JSON pointer into the body, or a parameter as `path.NAME`, `query.NAME`, `header.NAME`.
     pub place: String,
+    /// The same as it may stay in memory and in logs: names that are not described are left out.
+    pub kept_place: String,
     /// What is wrong with it.
     pub rule: String,
+}
+
+impl Misfit {
+    pub(super) fn at(place: &str, kept_place: &str, rule: &str) -> Self {
+        Self { place: place.to_owned(), kept_place: kept_place.to_owned(), rule: rule.to_owned() }
+    }
 }
 
 /// Collects the schemas of a document that requests are held against.
@@ -49,6 +64,17 @@ impl SchemaCollector {
         };
         let mut root = self.root(document);
         each_schema(&mut root, &mut |schema, _| demand_no_read_only(schema, &is_read_only));
+        let mut described = HashSet::new();
+        each_schema(&mut root, &mut |schema, _| {
+            let names = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+            described.extend(names.cloned());
+            let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+            described.extend(required.filter_map(|name| name.as_str().map(str::to_owned)));
+            if schema.get("uniqueItems") == Some(&Value::Bool(true)) {
+                let most = schema.get("maxItems").and_then(Value::as_u64).unwrap_or(MOST_UNIQUE);
+                schema.insert("maxItems".to_owned(), most.min(MOST_UNIQUE).into());
+            }
+        });
         let mut plain = root.clone();
         each_schema(&mut plain, &mut |schema, _| {
             COMBINATIONS.iter().for_each(|keyword| drop(schema.remove(*keyword)));
@@ -72,7 +98,7 @@ impl SchemaCollector {
         let whole = Arc::new(self.built(document, &root, None)?);
         let plain = self.built(document, &plain, Some(&whole))?;
         let combined = self.built(document, &combined, Some(&whole))?;
-        Ok(Schemas { whole, plain, combined })
+        Ok(Schemas { whole, plain, combined, described })
     }
 
     /// The schemas by their keys, beside all that they refer to.
@@ -168,6 +194,8 @@ pub(super) struct Schemas {
     plain: Validator,
     /// With a combination as one keyword.
     combined: Validator,
+    /// The names of all members that are described somewhere.
+    described: HashSet<String>,
 }
 
 impl Schemas {
@@ -182,13 +210,22 @@ impl Schemas {
         }
         let found = [&self.plain, &self.combined].into_iter().find_map(|validator| {
             diagnosis::begin();
-            validator.validate(&value).err().map(|error| misfit(&error))
+            validator.validate(&value).err().map(|error| self.misfit(&error))
         });
-        Err(found.unwrap_or_else(|| Misfit { place: "/".to_owned(), rule: "does not meet its schema".to_owned() }))
+        Err(found.unwrap_or_else(|| Misfit::at("/", "/", "does not meet its schema")))
+    }
+
+    fn misfit(&self, error: &ValidationError<'_>) -> Misfit {
+        let (place, rule) = fault(error);
+        let is_short = |name: &str| name.len() <= LONGEST_NAME && name.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_described = |name: &str| self.described.contains(name);
+        let told = shown(&place, |name| is_described(name) || is_short(name));
+        Misfit { place: told, kept_place: shown(&place, is_described), rule }
     }
 }
 
-fn misfit(error: &ValidationError<'_>) -> Misfit {
+/// The place and the rule.
+fn fault(error: &ValidationError<'_>) -> (String, String) {
     // The first two steps are those of the key.
     let place: String = error.instance_path().as_str().splitn(4, '/').skip(3).collect();
     let place = if place.is_empty() { String::new() } else { format!("/{place}") };
@@ -224,7 +261,7 @@ fn misfit(error: &ValidationError<'_>) -> Misfit {
         kind => (place, format!("does not meet {}", kind.keyword())),
     };
     let place = if place.is_empty() { "/".to_owned() } else { place };
-    Misfit { place: harmless(&place), rule: harmless(&rule) }
+    (place, harmless(&rule))
 }
 
 fn member(mut place: String, name: &str) -> String {
@@ -237,6 +274,28 @@ fn type_names(kind: &TypeKind) -> String {
         TypeKind::Single(kind) => kind.to_string(),
         TypeKind::Multiple(kinds) => kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or "),
     }
+}
+
+/// A place, where only names that pass are shown.
+fn shown(place: &str, passes: impl Fn(&str) -> bool) -> String {
+    let mut shown = String::new();
+    for (at, token) in place.split('/').enumerate() {
+        if at > 0 {
+            shown.push('/');
+        }
+        let is_index = token.len() <= 5 && token.bytes().all(|byte| byte.is_ascii_digit());
+        let name = if is_index || passes(&token.replace("~1", "/").replace("~0", "~")) {
+            harmless(token)
+        } else {
+            UNDESCRIBED.to_owned()
+        };
+        if shown.len() + name.len() > LONGEST_PLACE {
+            shown.push_str("...");
+            break;
+        }
+        shown.push_str(&name);
+    }
+    shown
 }
 
 /// A place without what has a meaning in JSON, HTML or a log: names of members may be the caller's.

@@ -172,7 +172,7 @@ async fn answer(
         }
         (&Method::GET, ["keys"]) => Ok(json!(key_versions(&shared.policy(), shared.state.revocations(), now()))),
         (&Method::GET, ["refusals"]) => refusals::latest(shared, query),
-        (&Method::GET, ["refusals", id]) => refusals::find(shared, id),
+        (&Method::GET, ["refusals", id]) => refusals::find(shared, id, query),
         (&Method::POST, ["explain"]) => refusals::explain(shared, read_long(body).await?).await,
         (&Method::GET, ["readiness"]) => Ok(observed::readiness(shared)),
         (&Method::POST, ["reload"]) => {

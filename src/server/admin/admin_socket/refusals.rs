@@ -26,16 +26,28 @@ pub(super) fn latest(shared: &Shared, query: Option<&str>) -> Result<Value, Faul
     Ok(json!(shared.refusals.latest(most.min(MOST_SHOWN))))
 }
 
-/// A refusal and its explanation. `id` is percent-encoded.
-pub(super) fn find(shared: &Shared, id: &str) -> Result<Value, Fault> {
+/// A refusal and its explanation, and the times of all with this id. `id` is percent-encoded; `query` is
+/// `at=MILLISECONDS`.
+pub(super) fn find(shared: &Shared, id: &str, query: Option<&str>) -> Result<Value, Fault> {
     let id = percent_decode_str(id).decode_utf8_lossy();
-    let found = shared.refusals.find(&id).ok_or_else(|| {
-        let message = "no refusal with this request id is known here: each process keeps its last 1,024, only in memory; \
+    let at: Option<u64> = match query {
+        None => None,
+        Some(query) => Some(
+            query
+                .strip_prefix("at=")
+                .and_then(|number| number.parse().ok())
+                .ok_or_else(|| Fault(StatusCode::BAD_REQUEST, "ask by at=MILLISECONDS".to_owned()))?,
+        ),
+    };
+    let all = shared.refusals.all_of(&id);
+    let times: Vec<u64> = all.iter().map(|refusal| refusal.time_ms).collect();
+    let found = all.into_iter().find(|refusal| at.is_none_or(|at| refusal.time_ms == at)).ok_or_else(|| {
+        let message = "no refusal with this request id is known here: each process keeps its last 1,024 (256 of them of strangers), only in memory; \
                        where several replicas run, ask each of them";
         Fault(StatusCode::NOT_FOUND, message.to_owned())
     })?;
     let explanation = found.explanation.clone();
-    Ok(json!({ "refusal": found, "explanation": explanation }))
+    Ok(json!({ "refusal": found, "explanation": explanation, "times_ms": times }))
 }
 
 /// Explains a request.
