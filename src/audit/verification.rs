@@ -12,11 +12,16 @@ use super::audit_file::LONGEST_LINE;
 use super::chain::{ChainHead, ChainedLine};
 use crate::hex::hex;
 
+/// How a line says that lines before it are gone. No detail can have these bytes: its quotes are escaped.
+const GONE: &[u8] = br#""event":"lines_gone""#;
+
 /// A log that is whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WholeLog {
     /// Lines of the chain.
     pub lines: u64,
+    /// The number of its first line; more than 1 where files before it were not given.
+    pub begins_at: u64,
     /// The last line.
     pub head: ChainHead,
     /// Lines before the chain, as versions before it wrote.
@@ -70,8 +75,8 @@ pub enum LineFlaw {
     OtherPredecessor,
     /// The first line of a file does not say that it is.
     NoBeginning,
-    /// The first line of all has this number: those before it are in no file that was given.
-    BeginsAt(u64),
+    /// It says that lines before it were removed while the gateway ran.
+    LinesGone,
     /// The lines before the chain are not those that its first line names.
     UnchainedEdited,
 }
@@ -94,10 +99,8 @@ impl fmt::Display for LineFlaw {
             Self::NoBeginning => formatter.write_str(
                 "the log does not begin here: lines before this one were removed, or the file before is not named",
             ),
-            Self::BeginsAt(seq) => write!(
-                formatter,
-                "the log begins at line {seq}: the file before it was not given; name the renamed files first, or give the \
-                 last hash of them, if it was noted, as --anchor"
+            Self::LinesGone => formatter.write_str(
+                "the gateway noted here that the file was cut off or removed while it ran: lines before this one are gone",
             ),
             Self::UnchainedEdited => {
                 formatter.write_str("the lines before this one are not those that were here when the chain began")
@@ -192,8 +195,11 @@ impl Walk<'_> {
             });
         }
         let is_anchor = |hash: &str| self.anchor.is_some_and(|anchor| anchor.eq_ignore_ascii_case(hash));
-        if !self.has_begun && line.seq != 1 && !is_anchor(line.previous) {
-            return Err(LineFlaw::BeginsAt(line.seq));
+        if memchr::memmem::find(content, GONE).is_some() {
+            return Err(LineFlaw::LinesGone);
+        }
+        if !self.has_begun {
+            self.log.begins_at = line.seq;
         }
         self.log.has_anchor |= is_anchor(line.hash) || is_anchor(line.previous);
         self.log.head = line.head();

@@ -65,6 +65,12 @@ pub(super) fn audit(what: &AuditCommand) -> anyhow::Result<ExitCode> {
         bail!("the anchor is not in this log: lines at its end were removed, or all was written anew");
     }
     say(&format!("{}, whole; the last hash is {}", counted(log.lines, "line"), log.head.hash))?;
+    if log.begins_at > 1 {
+        say(&format!(
+            "it begins at line {}: the files before it, renamed by a rotation, were not given",
+            log.begins_at
+        ))?;
+    }
     if log.unchained > 0 {
         say(&format!(
             "before the chain: {} of an earlier version, as when the chain began",

@@ -322,7 +322,7 @@ fn body_fits(route: &Route, call: &Call<'_>, limit: u64, record: &Record) -> Res
             StepDetail::new(wanted, kind).at(format!("/routes/{}/content_types", pointer_step(&route.name)))
         });
     }
-    Ok(typed?)
+    typed
 }
 
 /// The name of the span of a lookup.

@@ -33,7 +33,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         form = {name: values[0] for name, values in urllib.parse.parse_qs(body or url.query).items()}
         if url.path == "/auth/customer_authenticate":
-            if form.get("username") == "wicketgate-doctor-nobody" and not url.query:
+            if form.get("username", "").startswith("wicketgate-doctor-") and not url.query:
                 return self.answer(401, {"error": "no such user"})
             if form.get("password", "").startswith("not-a-password") and not url.query:
                 return self.answer(401, {"error": "wrong password"})

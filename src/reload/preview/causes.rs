@@ -57,7 +57,7 @@ impl ReloadCauses {
         let keys_go = changes.iter().any(|change| change.danger && change.about == ChangeSubject::Issuers);
         let setting =
             |name: &&str| old.meaning.entry(Section::Settings, name) != new.meaning.entry(Section::Settings, name);
-        causes.issuers = keys_go || differs(Section::TrustedIssuers) || SETTINGS.iter().any(|name| setting(name));
+        causes.issuers = keys_go || differs(Section::TrustedIssuers) || SETTINGS.iter().any(setting);
         causes.listeners = differs(Section::Listen);
         causes
     }

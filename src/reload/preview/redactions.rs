@@ -16,7 +16,7 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<PolicyChange> {
         let change = PolicyChange::new(ChangeSubject::Routes, true, what);
         (has < had).then(|| change.from_to(Some(format!("{had} members")), Some(format!("{has} members"))))
     };
-    old.routes.iter().filter_map(|route| told(route)).collect()
+    old.routes.iter().filter_map(told).collect()
 }
 
 fn places(route: &Route) -> usize {

@@ -114,7 +114,10 @@ fn bodies_must_fit_their_schema_and_the_place_of_what_does_not_is_told_without_i
         (r#"{"name":"a"}"#, "/name does not meet minLength 2."),
         (r#"{"count":1}"#, "/name is missing."),
         (r#"{"name":"ab","count":"1"}"#, "/count is not of type integer."),
-        (r#"{"name":"ab","count":123456789012345678901234567890}"#, "/count does not meet maximum 9."),
+        (
+            r#"{"name":"ab","count":123456789012345678901234567890}"#,
+            "/ has a number with more digits than can be compared.",
+        ),
         (r#"{"name":"ab","x<y\"":1}"#, "/x_y_ is not described."),
         (r#"{"name":"ab","note":1}"#, "/note is not of type null or string."),
         (

@@ -549,15 +549,15 @@ fn the_refusals_in_memory_are_the_last_ones_and_a_flood_is_summarized() {
     let (_backend, gateway) = world();
     send(gateway.get("/me/x"), "very-first").expect(401, "401-10");
     let mut connection = gateway.connect();
-    for number in 0..1_100 {
+    for number in 0..330 {
         gateway.get("/me/x").header("X-Request-Id", &format!("flood-{number}")).send_on(&mut connection);
     }
-    gateway.access_line("flood-1099");
+    gateway.access_line("flood-329");
     gateway.files.fails(&["explain", "very-first"]);
-    gateway.files.fails(&["explain", "flood-75"]);
-    let (code, explanation) = by_id(&gateway, "flood-1099");
+    gateway.files.fails(&["explain", "flood-73"]);
+    let (code, explanation) = by_id(&gateway, "flood-329");
     assert_eq!((code, explanation["refusal"].as_str()), (3, Some("no_credential")));
-    let (_, kept) = by_id(&gateway, "flood-76");
+    let (_, kept) = by_id(&gateway, "flood-74");
     assert_eq!(kept["refusal"], "no_credential");
 }
 
